@@ -1,0 +1,4 @@
+"""Out-of-fold predictions in; metrics, tests and survival statistics out.
+
+Never a drawing.
+"""

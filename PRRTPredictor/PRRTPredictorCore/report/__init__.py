@@ -1,0 +1,4 @@
+"""A run folder in; figures and one self-contained report out.
+
+Never a new fit, never an identity.
+"""
