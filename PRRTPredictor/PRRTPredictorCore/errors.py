@@ -50,6 +50,7 @@ class Code(str, Enum):
 
     # Labs and cohort
     LAB_MISSING = "LAB_MISSING"
+    LAB_UNREADABLE = "LAB_UNREADABLE"  # text where a number belongs
     LAB_NOT_POSITIVE = "LAB_NOT_POSITIVE"
     LAB_UNIT = "LAB_UNIT"
     LAB_IMPLAUSIBLE = "LAB_IMPLAUSIBLE"
@@ -60,6 +61,7 @@ class Code(str, Enum):
     COHORT_DUPLICATE = "COHORT_DUPLICATE"  # one patient in two rows
     COHORT_OUTCOME = "COHORT_OUTCOME"  # outcome absent or contradictory
     COHORT_REFUSED = "COHORT_REFUSED"  # one or more rows violate the rules
+    STUDY_KEY = "STUDY_KEY"  # the key behind the study codes cannot be made or read
     ONE_CLASS = "ONE_CLASS"  # every patient has the same outcome
     TOO_FEW_PATIENTS = "TOO_FEW_PATIENTS"
     FORBIDDEN_INPUT = "FORBIDDEN_INPUT"  # e.g. PRRT cycles, known only after treatment

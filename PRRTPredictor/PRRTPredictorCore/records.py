@@ -16,6 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import Code
+
 Modality = Literal["PT", "CT"]
 Unit = Literal["SUVbw", "HU", "saliency"]
 YesNo = Literal["yes", "no", "unknown"]
@@ -282,6 +284,108 @@ class CohortPatient:
     def tabular(self, extra_names: tuple[str, ...] = ()) -> tuple[float, ...]:
         """The tabular inputs: the four labs, then the named extras."""
         return (*self.labs.values(), *(self.extras[name] for name in extra_names))
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One thing in ``cohort.csv`` that breaks a rule.
+
+    Attributes
+    ----------
+    row : int
+        Line of the file as an editor or a spreadsheet counts it; the header is line 1.
+    column : str
+        Column name in lower case; "" where the whole row is meant.
+    """
+
+    row: int
+    column: str
+    code: Code
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """One criterion of the flow chart: why ``n`` patients were left out, each patient counted once."""
+
+    criterion: str
+    reason: str
+    n: int
+
+
+@dataclass(frozen=True)
+class Eligibility:
+    """The cohort's flow chart (paper, sections 2.1 and 2.4): ``screened`` = excluded + ``refused`` + ``included``.
+
+    Attributes
+    ----------
+    screened : int
+        Patient rows in the file.
+    excluded : tuple of Exclusion
+        In the order in which the criteria are asked, those that nobody met included.
+    refused : int
+        Rows that meet the criteria but break a rule of the table; 0 in a cohort fit for training.
+    included : int
+    """
+
+    screened: int
+    excluded: tuple[Exclusion, ...]
+    refused: int
+    included: int
+
+
+@dataclass(frozen=True)
+class PetInterval:
+    """Days from the PET to the first PRRT cycle over the included patients (paper, section 2.2).
+
+    Attributes
+    ----------
+    known, unknown : int
+        Patients with and without both dates.
+    median_days, q1_days, q3_days : float or None
+        None where no patient has both dates.
+    long_intervals : int
+        Patients past 120 days.
+    """
+
+    known: int
+    unknown: int
+    median_days: float | None = None
+    q1_days: float | None = None
+    q3_days: float | None = None
+    long_intervals: int = 0
+
+    @property
+    def iqr_days(self) -> float | None:
+        """Q3 - Q1."""
+        return None if self.q1_days is None or self.q3_days is None else self.q3_days - self.q1_days
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """What ``cohort.csv`` holds after every check.
+
+    Attributes
+    ----------
+    patients : tuple of CohortPatient
+        Eligible rows without a violation, in the order of the file.
+    exclusions : Eligibility
+        The flow chart.
+    violations : tuple of Violation
+        Everything that must be put right before training; in the order of the rows.
+    pet_interval : PetInterval
+    notices : tuple of Notice
+    extra_columns : tuple of str
+        Further columns of the file, lower case, that may be named as extra inputs where their cells are numbers.
+    """
+
+    patients: tuple[CohortPatient, ...]
+    exclusions: Eligibility
+    violations: tuple[Violation, ...]
+    pet_interval: PetInterval
+    notices: tuple[Notice, ...] = ()
+    extra_columns: tuple[str, ...] = ()
 
 
 # --- model inputs -----------------------------------------------------------------------------------------------------
