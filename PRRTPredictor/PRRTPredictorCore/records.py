@@ -433,6 +433,25 @@ class PreparedStudy:
     notices: tuple[Notice, ...] = ()
 
 
+@dataclass(frozen=True)
+class TrainingRanges:
+    """Smallest and largest value of each input over a training cohort; what a model has seen.
+
+    Attributes
+    ----------
+    tabular : mapping of str to (float, float)
+        Labs and extras, in their own units.
+    suv_p99 : (float, float)
+        99th percentile of the SUVbw on the common grid.
+    field_of_view_mm : tuple of three (float, float)
+        Extent of the common grid along (k, j, i).
+    """
+
+    tabular: Mapping[str, tuple[float, float]]
+    suv_p99: tuple[float, float]
+    field_of_view_mm: tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+
+
 # --- results ----------------------------------------------------------------------------------------------------------
 
 

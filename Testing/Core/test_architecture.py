@@ -26,7 +26,7 @@ ROOMS = (
     "prediction",
     "report",
 )
-FRONT_DOOR = {"cli", "__main__", "demo"}
+FRONT_DOOR = {"cli", "__main__", "commands", "console", "demo"}
 CORE_FORBIDDEN = {"slicer", "qt", "ctk", "slicer_core"}
 LIB_FORBIDDEN = {"torch", "monai", "sklearn"}
 

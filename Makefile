@@ -1,0 +1,42 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each creates its own .venv when it is missing.
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= demo
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint science clean
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+$(VENV)/.made:
+	@echo "Creating $(VENV) (Python packages, some 2 GB; once)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.made pyproject.toml constraints.txt
+	@$(PIP) --editable '.[slicer]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
+	@$(PIP) --editable '.[slicer,test]'
+	@touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo  ## the whole job on made patients, under 6 minutes after installing
+	@$(BIN)/prrt demo --out $(OUT)
+
+lint: $(VENV)/.test  ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+test: lint  ## ruff, mypy and pytest, under 15 minutes on 2 cores
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+science: $(VENV)/.test  ## the slow scientific check: null and strong cohorts (about an hour on 2 cores)
+	@$(BIN)/python Testing/Benchmarks/science.py
+
+clean:  ## remove the environment and the demo's output
+	@rm -rf $(VENV) demo

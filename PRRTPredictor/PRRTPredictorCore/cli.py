@@ -1,0 +1,220 @@
+"""The front door: ``prrt …`` and ``python -m PRRTPredictorCore``.
+
+Here are the words of the command line, their help and the exit codes; what each command does is in ``commands``. Nothing
+heavy is imported before a command runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from . import __version__, commands
+from .console import listening, print_refusal
+from .errors import Cancelled, Code, PRRTError, RunFailed
+from .records import RESEARCH_USE_NOTICE
+
+EXIT_DONE, EXIT_USAGE, EXIT_REFUSED, EXIT_FAILED, EXIT_CANCELLED = 0, 2, 3, 4, 130
+
+MODEL_NAMES = ("rf_labs", "pet", "ct", "pet_labs", "ct_labs", "pet_ct_labs", "pet_ct_labs_pretrained")
+
+EPILOG = f"""exit codes: 0 done, 2 wrong usage, 3 input refused, 4 the run failed, 130 cancelled
+{RESEARCH_USE_NOTICE}"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = build_parser().parse_args(argv)
+    as_json = bool(getattr(arguments, "json", False))
+    try:
+        with listening(arguments.progress) as progress:
+            return int(arguments.command(arguments, progress))
+    except PRRTError as error:
+        print_refusal(error, as_json)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print_refusal(Cancelled(Code.TRAINING_FAILED, "Cancelled; what was finished is kept."), as_json=False)
+        return EXIT_CANCELLED
+    except BrokenPipeError:
+        # The reader of stdout left (`prrt index … | head`); point stdout elsewhere so that the interpreter exits quietly.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_DONE
+    except (OSError, MemoryError) as error:
+        reason = "not enough memory" if isinstance(error, MemoryError) else error.strerror or type(error).__name__
+        place = str(getattr(error, "filename", None) or "")
+        failure = RunFailed(Code.OUTPUT, f"The machine gave up: {reason}.", where=place, remedy="Make room, run again.")
+        print_refusal(failure, as_json)
+        return EXIT_FAILED
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="prrt",
+        description="Predict progression-free survival (> 1 year or not) after 177Lu-PRRT from SR-PET/CT and labs.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"prrt {__version__}. {RESEARCH_USE_NOTICE}")
+    words = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_demo(words)
+    _add_dicom(words)
+    _add_synth(words)
+    _add_cohort(words)
+    _add_train(words)
+    _add_model(words)
+    return parser
+
+
+Words = argparse._SubParsersAction  # type: ignore[type-arg]  # argparse keeps the type of its own return value private
+
+
+def _command(words: Words, name: str, run: commands.Command, summary: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = words.add_parser(name, help=summary, description=summary, epilog=EPILOG)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.set_defaults(command=run)
+    parser.add_argument(
+        "--progress",
+        choices=("auto", "jsonl", "none"),
+        default="auto",
+        help="a bar on a terminal (auto), one JSON object a line on stderr (jsonl), or nothing",
+    )
+    return parser
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+
+
+def _device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: CUDA where there is"
+    )
+
+
+def _add_demo(words: Words) -> None:
+    parser = _command(words, "demo", commands.demo, "the main job on made patients, end to end")
+    parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="default: ./demo")
+    parser.add_argument("--seed", type=int, default=1, metavar="S")
+
+
+def _add_dicom(words: Words) -> None:
+    index = _command(words, "index", commands.index, "find PET/CT pairs in a folder or in Slicer's DICOM database")
+    index.add_argument("source", type=Path, metavar="DICOM_DIR|ctkDICOM.sql")
+    _json(index)
+
+    suv = _command(words, "suv", commands.suv, "read one PET series as SUVbw, or say why that cannot be proved")
+    suv.add_argument("pet", type=Path, metavar="PET_DIR")
+    _json(suv)
+
+
+def _add_synth(words: Words) -> None:
+    parser = _command(words, "synth", commands.synth, "make a synthetic cohort: real DICOM files and a cohort.csv")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--patients", type=_positive, default=116, metavar="N", help="default: 116, as in the paper")
+    parser.add_argument("--seed", type=int, default=0, metavar="S")
+    parser.add_argument("--null", action="store_true", help="an outcome that depends on nothing")
+    parser.add_argument("--signal", choices=("strong", "weak"), default="strong")
+    parser.add_argument("--size", choices=("small", "full"), default="small", help="matrix of the images")
+    parser.add_argument("--jobs", type=_positive, default=None, metavar="N", help="processes; default: one a core")
+    _json(parser)
+
+
+def _add_cohort(words: Words) -> None:
+    parser = words.add_parser("cohort", help="check a cohort.csv, or describe it as the paper's Table 1")
+    actions = parser.add_subparsers(metavar="check|describe", required=True)
+    for name, run, summary in (
+        ("check", commands.cohort_check, "list every violation with row and remedy, and count the exclusions"),
+        ("describe", commands.cohort_describe, "print Table 1"),
+    ):
+        action = _command(actions, name, run, summary)
+        action.add_argument("cohort", type=Path, metavar="cohort.csv")
+        _json(action)
+
+
+def _add_train(words: Words) -> None:
+    train = _command(words, "train", commands.train, "repeated cross-validation; the same command again resumes")
+    train.add_argument("cohort", type=Path, metavar="cohort.csv")
+    train.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder")
+    train.add_argument(
+        "--models", nargs="+", choices=MODEL_NAMES, default=MODEL_NAMES, metavar="NAME", help="all seven"
+    )
+    train.add_argument("--folds", type=_at_least_two, default=3, metavar="N")
+    train.add_argument("--repeats", type=_positive, default=5, metavar="N")
+    train.add_argument("--preset", choices=("paper", "tuned", "quick"), default="tuned")
+    train.add_argument("--seed", type=int, default=0, metavar="S")
+    train.add_argument("--jobs", type=_positive, default=None, metavar="N", help="processes; default: one a core")
+    train.add_argument("--extra", nargs="+", default=(), metavar="COLUMN", help="further numeric columns as inputs")
+    train.add_argument(
+        "--pretrained",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="weights of MONAI's wholeBody_ct_segmentation (model.pt or model_lowres.pt); 'download' fetches them; "
+        "left out: an encoder pretrained here on made phantoms",
+    )
+    _device(train)
+    _json(train)
+
+    report = _command(words, "report", commands.report, "figures and report.html from what a run stored")
+    report.add_argument("run", type=Path, metavar="RUN")
+
+
+def _add_model(words: Words) -> None:
+    fit = _command(words, "fit", commands.fit, "pack a finished run's fold ensemble as the deployable model")
+    fit.add_argument("--run", type=Path, required=True, metavar="RUN")
+    fit.add_argument("--model", required=True, choices=MODEL_NAMES, metavar="NAME")
+    fit.add_argument("--out", type=Path, required=True, metavar="MODEL")
+
+    predict = _command(words, "predict", commands.predict, "one study and its labs: prediction, saliency, scene")
+    predict.add_argument("--model", type=Path, required=True, metavar="MODEL")
+    predict.add_argument("--pet", type=Path, required=True, metavar="DIR")
+    predict.add_argument("--ct", type=Path, required=True, metavar="DIR")
+    for name, unit, metavar in (("ast", "U/L", "U"), ("alt", "U/L", "U"), ("ggt", "U/L", "U"), ("cga", "ug/L", "UG")):
+        predict.add_argument(f"--{name}", required=True, metavar=metavar, help=f"in the unit of --{name}-unit")
+        predict.add_argument(f"--{name}-unit", default=unit, metavar="UNIT", help=f"default: {unit}")
+    predict.add_argument("--extra", nargs="+", default=(), metavar="NAME=VALUE", help="further inputs of the model")
+    predict.add_argument("--labs-date", type=_day, default=None, metavar="YYYY-MM-DD")
+    predict.add_argument("--prrt-start", type=_day, default=None, metavar="YYYY-MM-DD", help="first cycle")
+    predict.add_argument("--saliency", type=Path, default=None, metavar="out.nrrd", help="saliency of the PET")
+    predict.add_argument("--saliency-ct", type=Path, default=None, metavar="out.nrrd", help="saliency of the CT")
+    predict.add_argument("--scene", type=Path, default=None, metavar="out.mrb", help="scene for 3D Slicer")
+    predict.add_argument("--overlay", type=Path, default=None, metavar="out.png", help="three planes with saliency")
+    _device(predict)
+    _json(predict)
+
+    evaluate = _command(words, "evaluate", commands.evaluate, "external validation of a model on another cohort")
+    evaluate.add_argument("--model", type=Path, required=True, metavar="MODEL")
+    evaluate.add_argument("cohort", type=Path, metavar="cohort.csv")
+    evaluate.add_argument("--jobs", type=_positive, default=None, metavar="N")
+    _device(evaluate)
+    _json(evaluate)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
+    return number
+
+
+def _at_least_two(text: str) -> int:
+    number = int(text)
+    if number < 2:
+        raise argparse.ArgumentTypeError("cross-validation needs at least 2 folds")
+    return number
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not a date like 2026-03-31") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

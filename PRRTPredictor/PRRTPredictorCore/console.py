@@ -1,0 +1,124 @@
+"""How the front door speaks: a progress bar for people, JSON lines for programs, one clear line for a refusal."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from datetime import date
+from enum import Enum
+from pathlib import Path
+from typing import Any, TextIO
+
+from .errors import PRRTError
+from .progress import Progress, silent
+
+
+def to_jsonable(value: Any) -> Any:
+    """Turn records, paths, dates and numpy scalars into what :mod:`json` can write; NaN becomes null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_jsonable(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict) or hasattr(value, "items"):
+        return {str(key): to_jsonable(item) for key, item in value.items()}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, (Path, date)):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return to_jsonable(value.tolist())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [to_jsonable(item) for item in value]
+    if isinstance(value, float) and value != value:
+        return None
+    return value
+
+
+def print_json(value: Any) -> None:
+    """Write one JSON document to stdout."""
+    json.dump(to_jsonable(value), sys.stdout, indent=2, allow_nan=False, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def print_refusal(error: PRRTError, as_json: bool) -> None:
+    """Tell of a typed error: one line on stderr, or the JSON object on stdout."""
+    if as_json:
+        print_json(error.to_json())
+    else:
+        sys.stderr.write(f"prrt: {error}\n")
+
+
+class Eta:
+    """Seconds left of the current stage, from the pace so far."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._started = 0.0
+        self._first_done = 0
+
+    def __call__(self, stage: str, done: int, total: int) -> float | None:
+        """Return the remaining seconds; None until one step of the stage has been timed."""
+        if stage != self._stage:
+            self._stage, self._started, self._first_done = stage, time.monotonic(), done
+        steps = done - self._first_done
+        if steps <= 0:
+            return None
+        return round((time.monotonic() - self._started) / steps * max(total - done, 0), 1)
+
+
+def json_lines(stream: TextIO) -> Progress:
+    """Make a progress that writes one JSON object a line: stage, done, total, eta_s, message."""
+    eta = Eta()
+
+    def report(stage: str, done: int, total: int, message: str = "") -> None:
+        line = {"stage": stage, "done": done, "total": total, "eta_s": eta(stage, done, total), "message": message}
+        stream.write(json.dumps(line) + "\n")
+        stream.flush()
+
+    return report
+
+
+@contextmanager
+def listening(kind: str) -> Iterator[Progress]:
+    """Give the progress listener that the user asked for.
+
+    Parameters
+    ----------
+    kind : {"auto", "jsonl", "none"}
+        "auto" draws a bar when stderr is a terminal and stays silent otherwise.
+    """
+    if kind == "jsonl":
+        yield json_lines(sys.stderr)
+    elif kind == "none" or not sys.stderr.isatty():
+        yield silent
+    else:
+        with _bar() as progress:
+            yield progress
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("[dim]{task.fields[message]}"),
+    )
+    with RichProgress(*columns, console=Console(stderr=True)) as bars:
+        current: dict[str, Any] = {"stage": None, "task": None}
+
+        def report(stage: str, done: int, total: int, message: str = "") -> None:
+            if stage != current["stage"]:
+                current["stage"] = stage
+                current["task"] = bars.add_task(stage, total=total, message="")
+            bars.update(current["task"], completed=done, total=total, message=message)
+
+        yield report

@@ -1,0 +1,209 @@
+"""One patient: PET, CT and labs against a model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..cohort.labs import lab_notices
+from ..dicom.series import load_ct
+from ..dicom.suv import load_pet
+from ..errors import Code, InputRefused
+from ..imaging.mapping import to_pet_geometry
+from ..imaging.preprocess import prepare_study
+from ..models.bundle import LoadedBundle, load_bundle
+from ..progress import Progress, silent
+from ..records import Labs, LoadedSeries, Notice, Prediction, PreparedStudy, Volume
+from .ranges import range_notices
+
+if TYPE_CHECKING:
+    from ..explain.saliency import SaliencyMaps
+
+STAGES = ("model", "PET", "CT", "common grid", "ensemble", "saliency")
+
+
+@dataclass(frozen=True, eq=False)
+class PredictionResult:
+    """A prediction with everything needed to show it on the patient.
+
+    Attributes
+    ----------
+    pet, ct : LoadedSeries
+        The study as read, in SUVbw and HU.
+    pet_saliency, ct_saliency : Volume or None
+        Saliency of each branch in the PET's geometry, [0, 1]; None for an image that the model does not see.
+    """
+
+    prediction: Prediction
+    pet: LoadedSeries
+    ct: LoadedSeries
+    pet_saliency: Volume | None
+    ct_saliency: Volume | None
+    synthetic_patient: bool = False
+
+
+@dataclass(frozen=True)
+class Patient:
+    """The values of one patient that are typed in, not read from images."""
+
+    labs: Labs
+    extras: Mapping[str, float] = field(default_factory=dict)
+
+    def tabular(self, names: Sequence[str]) -> np.ndarray:
+        """Values in the order of ``names`` (labs first, then the model's extras), shape (F,)."""
+        labs = dict(zip(("ast", "alt", "ggt", "cga"), self.labs.values(), strict=True))
+        missing = [name for name in names if name not in labs and name not in self.extras]
+        if missing:
+            raise InputRefused(
+                Code.LAB_MISSING,
+                f"The model also needs {', '.join(missing)}.",
+                remedy=f"Give {' '.join(f'{name}=VALUE' for name in missing)} with --extra.",
+            )
+        return np.array([labs[name] if name in labs else self.extras[name] for name in names], dtype=np.float64)
+
+
+def predict(
+    model: Path | LoadedBundle,
+    pet: Path | Sequence[Path],
+    ct: Path | Sequence[Path],
+    patient: Patient,
+    *,
+    device: str = "auto",
+    saliency: bool = True,
+    progress: Progress = silent,
+) -> PredictionResult:
+    """Predict progression-free survival for one study and say where the networks looked.
+
+    Parameters
+    ----------
+    model : Path or LoadedBundle
+        A model folder as ``prrt fit`` packs it.
+    pet, ct : Path or sequence of Path
+        DICOM files of one series each, or the folders that hold them.
+    patient : Patient
+        Labs, and the extra inputs that the model asks for.
+    device : {"auto", "cpu", "cuda"}
+    saliency : bool
+        Also compute the gradient saliency (not available from a random forest).
+
+    Raises
+    ------
+    DicomRefused, SuvRefused, GeometryRefused
+        The study cannot be trusted.
+    ModelRefused
+        The model folder is missing, altered or made for something else.
+    InputRefused
+        An input of the model is missing.
+    """
+    steps = iter(range(len(STAGES)))
+
+    def step(stage: str) -> None:
+        progress("predict", next(steps), len(STAGES), stage)
+
+    step("model")
+    bundle = model if isinstance(model, LoadedBundle) else load_bundle(model, device=device)
+    tabular = patient.tabular(bundle.metadata.tabular_names)
+    step("PET")
+    loaded_pet = load_pet(pet)
+    step("CT")
+    loaded_ct = load_ct(ct)
+    step("common grid")
+    study = prepare_study(loaded_pet, loaded_ct, bundle.metadata.preprocess)
+    step("ensemble")
+    notices = (
+        *loaded_pet.notices,
+        *loaded_ct.notices,
+        *pairing_notices(loaded_pet, loaded_ct),
+        *study.notices,
+        *lab_notices(patient.labs),
+        *range_notices(
+            bundle.metadata.training_ranges, study, dict(zip(bundle.metadata.tabular_names, tabular, strict=True))
+        ),
+        *model_notices(bundle),
+    )
+    prediction = predict_prepared(bundle, study, tabular, notices)
+    step("saliency")
+    maps = saliency_maps(bundle, study, tabular) if saliency else None
+    progress("predict", len(STAGES), len(STAGES), "done")
+
+    def on_the_patient(values: np.ndarray | None) -> Volume | None:
+        return None if values is None else to_pet_geometry(values, study.grid, loaded_pet.volume)
+
+    return PredictionResult(
+        prediction=prediction,
+        pet=loaded_pet,
+        ct=loaded_ct,
+        pet_saliency=on_the_patient(maps.pet) if maps else None,
+        ct_saliency=on_the_patient(maps.ct) if maps else None,
+        synthetic_patient=study.pet_acquisition.synthetic,
+    )
+
+
+def predict_prepared(
+    bundle: LoadedBundle, study: PreparedStudy, tabular: np.ndarray, notices: Sequence[Notice] = ()
+) -> Prediction:
+    """Ask every member of the ensemble about a prepared study; the mean is the answer, the spread its interval."""
+    from ..explain.importance import lab_contributions
+
+    probabilities = ensemble_probabilities(bundle, study, tabular)
+    low, high = np.quantile(probabilities, (0.05, 0.95))
+    return Prediction(
+        probability_long_pfs=float(probabilities.mean()),
+        interval=(float(low), float(high)),
+        lab_contributions=lab_contributions(
+            bundle.members, bundle.metadata.tabular_names, study.pet, study.ct, tabular
+        ),
+        model=bundle.identity,
+        notices=tuple(notices),
+    )
+
+
+def ensemble_probabilities(bundle: LoadedBundle, study: PreparedStudy, tabular: np.ndarray) -> np.ndarray:
+    """Probability of long PFS from every member, shape (members,)."""
+    logits = [float(member.predict(study.pet[None], study.ct[None], tabular[None])[0]) for member in bundle.members]
+    return np.asarray(1.0 / (1.0 + np.exp(-np.array(logits))))
+
+
+def saliency_maps(bundle: LoadedBundle, study: PreparedStudy, tabular: np.ndarray) -> SaliencyMaps | None:
+    """Gradient saliency of the ensemble on the common grid; None from a model without images."""
+    spec = bundle.spec
+    if not (spec.uses_pet or spec.uses_ct):
+        return None
+    from ..explain.saliency import gradient_saliency
+
+    return gradient_saliency(bundle.networks, study.pet, study.ct, tabular)
+
+
+def pairing_notices(pet: LoadedSeries, ct: LoadedSeries) -> tuple[Notice, ...]:
+    """Say when PET and CT look as if they were not of one examination."""
+    notices = []
+    if pet.frame_of_reference_uid != ct.frame_of_reference_uid:
+        notices.append(
+            Notice(
+                "FRAME_OF_REFERENCE_DIFFERS",
+                "PET and CT name different frames of reference; their alignment rests on the stored positions alone.",
+            )
+        )
+    if pet.study_uid != ct.study_uid:
+        notices.append(Notice("STUDY_DIFFERS", "PET and CT belong to different DICOM studies."))
+    pet_date, ct_date = pet.acquisition.date, ct.acquisition.date
+    if pet_date and ct_date and pet_date != ct_date:
+        days = abs((pet_date - ct_date).days)
+        notices.append(Notice("DATES_DIFFER", f"PET and CT were acquired {days} days apart."))
+    return tuple(notices)
+
+
+def model_notices(bundle: LoadedBundle) -> tuple[Notice, ...]:
+    """Say what the reader must know of the model itself."""
+    if not bundle.identity.synthetic:
+        return ()
+    return (
+        Notice(
+            "MODEL_SYNTHETIC",
+            "The model was trained on SYNTHETIC (made) patients; its answer means nothing for a real one.",
+        ),
+    )
