@@ -1,7 +1,7 @@
 """The front door: ``prrt …`` and ``python -m PRRTPredictorCore``.
 
-Here are the words of the command line, their help and the exit codes; what each command does is in ``commands``. Nothing
-heavy is imported before a command runs.
+Here are the words of the command line, their help and the exit codes; what each command does is in ``commands``.
+Nothing heavy is imported before a command runs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_refusal(Cancelled(Code.TRAINING_FAILED, "Cancelled; what was finished is kept."), as_json=False)
         return EXIT_CANCELLED
     except BrokenPipeError:
-        # The reader of stdout left (`prrt index … | head`); point stdout elsewhere so that the interpreter exits quietly.
+        # The reader of stdout left (`prrt index … | head`): point stdout elsewhere, and the interpreter exits quietly.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE
     except (OSError, MemoryError) as error:

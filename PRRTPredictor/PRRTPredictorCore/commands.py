@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .console import print_json
-from .errors import CohortRefused, Code, InputRefused, ModelRefused, RunFailed
+from .errors import Code, CohortRefused, InputRefused, ModelRefused, RunFailed
 from .progress import Progress
 from .records import RESEARCH_USE_NOTICE, Labs, Notice
 
 if TYPE_CHECKING:
     from .prediction.predictor import PredictionResult
-    from .training.store import RunStore
 
 Command = Callable[[Namespace, Progress], int]
 

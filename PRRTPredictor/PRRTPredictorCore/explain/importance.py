@@ -1,8 +1,8 @@
 """What each blood value contributed: gradient x input of the standardised labs where they enter the fusion layer.
 
 The numbers are logits, positive towards long PFS. For a random forest, which has no gradient, the same question is
-answered by following the decision paths (see :func:`PRRTPredictorCore.models.forest.FittedForest.contributions`); the two
-must not be drawn on one axis without saying so.
+answered along the decision paths (:meth:`PRRTPredictorCore.models.forest.FittedForest.contributions`); the two must not
+be drawn on one axis without saying so.
 """
 
 from __future__ import annotations
