@@ -33,6 +33,7 @@ class Code(str, Enum):
     GANTRY_TILT = "GANTRY_TILT"  # slices sheared against their normal
     BAD_GEOMETRY = "BAD_GEOMETRY"  # orientation, spacing or position absent, degenerate or inconsistent
     NO_OVERLAP = "NO_OVERLAP"  # PET and CT do not share a field of view
+    EMPTY_IMAGE = "EMPTY_IMAGE"  # an image of one single value
 
     # SUV
     NOT_PET = "NOT_PET"  # the modality says PET, the radionuclide or the units say otherwise
@@ -76,6 +77,7 @@ class Code(str, Enum):
     WEIGHTS_MISMATCH = "WEIGHTS_MISMATCH"  # a state dict with other keys or shapes
     DEVICE_MISSING = "DEVICE_MISSING"  # CUDA asked for where there is none
     OUTPUT = "OUTPUT"  # the result cannot be written there
+    NOT_FINITE = "NOT_FINITE"  # a NaN or an infinity among the model inputs
     TRAINING_FAILED = "TRAINING_FAILED"  # a fold could not be fitted
     DEPENDENCY_MISSING = "DEPENDENCY_MISSING"  # an optional package is not installed
 

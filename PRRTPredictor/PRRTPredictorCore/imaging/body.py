@@ -1,0 +1,83 @@
+"""Where the patient is on a CT: the couch, head rest and blankets are cut away, arms and legs stay."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+_TISSUE_HU = -350.0
+_THICKNESS_MM = 15.0
+_SKIN_MM = 5.0
+_PART_OF_BODY = 0.003
+_MIN_BODY_ML = 200.0
+
+
+def body_mask(ct: NDArray[np.float32], spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_] | None:
+    """Voxels of the patient, skin and everything inside (lungs, bowel gas) included.
+
+    What is thinner than 15 mm (a couch is a shell of some millimetres) is taken away by an opening; of what is left,
+    the largest part is the trunk, and other parts count as limbs unless they lie in front of or behind the whole trunk,
+    where only a couch or its rails can be. Cavities are filled slice by slice, since lungs and bowel may be open at the
+    ends of the scan.
+
+    Parameters
+    ----------
+    ct : ndarray, shape (K, J, I)
+        HU, k towards the head, j towards the back; voxels of about 5 mm serve best.
+    spacing_mm : tuple of float
+        Along (k, j, i).
+
+    Returns
+    -------
+    ndarray of bool or None
+        None when no body can be found (a phantom, a scan of air): then nothing should be cut away.
+    """
+    tissue = ct > _TISSUE_HU
+    core = _opened_core(tissue, spacing_mm)
+    parts, count = ndimage.label(core)
+    if not count:
+        return None
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    trunk = int(sizes.argmax())
+    if sizes[trunk] * np.prod(spacing_mm) / 1000.0 < _MIN_BODY_ML:
+        return None
+    keep = sizes >= _PART_OF_BODY * sizes[trunk]
+    keep[[part for part in np.flatnonzero(keep) if _lies_outside(part, trunk, parts)]] = False
+    keep[0] = False
+    # The opening rounds corners off: grow back by its own width, within tissue, and then over the skin.
+    body = _grow(keep[parts], _THICKNESS_MM, spacing_mm) & tissue
+    return _grow(_filled(body), _SKIN_MM, spacing_mm)
+
+
+def _opened_core(tissue: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
+    """Centres of all cubes of some 15 mm that consist of tissue alone; beyond the field of view counts as tissue."""
+    size = [max(1, round(_THICKNESS_MM / spacing)) for spacing in spacing_mm]
+    core: NDArray[np.bool_] = ndimage.minimum_filter(tissue.astype(np.uint8), size=size, mode="nearest").astype(bool)
+    return core
+
+
+def _lies_outside(part: int, trunk: int, parts: NDArray[np.int32]) -> bool:
+    """Whether a part's centre is in front of or behind everything that belongs to the trunk."""
+    rows = np.flatnonzero((parts == trunk).any(axis=(0, 2)))
+    centre = float(np.average(np.arange(parts.shape[1]), weights=(parts == part).sum(axis=(0, 2))))
+    return part != trunk and not rows[0] <= centre <= rows[-1]
+
+
+def _grow(mask: NDArray[np.bool_], reach_mm: float, spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
+    size = [2 * max(1, round(reach_mm / 2 / spacing)) + 1 for spacing in spacing_mm]
+    grown: NDArray[np.bool_] = ndimage.maximum_filter(mask.astype(np.uint8), size=size, mode="nearest").astype(bool)
+    return grown
+
+
+def _filled(body: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Fill what the body encloses within each axial slice."""
+    in_plane = np.zeros((3, 3, 3), dtype=bool)
+    in_plane[1] = ndimage.generate_binary_structure(2, 1)
+    outside, count = ndimage.label(~body, structure=in_plane)
+    open_air = np.zeros(count + 1, dtype=bool)
+    for edge in (outside[:, 0], outside[:, -1], outside[:, :, 0], outside[:, :, -1]):
+        open_air[np.unique(edge)] = True
+    open_air[0] = False
+    return np.asarray(~open_air[outside], dtype=bool)

@@ -1,0 +1,144 @@
+"""Exact area resize: every output voxel is the mean over its box of input voxels, so the total is kept.
+
+The three axes are independent, so a box mean is three small matrix products. They run block by block over the slices:
+a CT of 350 x 512 x 512 int16 is never copied as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Span = tuple[float, float]
+"""First and last edge along one axis, in voxel edges: voxel n covers [n, n + 1]."""
+
+_BLOCK_VOXELS = 4_000_000
+_BAND_OUTPUTS = 25
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box in the edge coordinates of a volume's own voxels; it may reach beyond the volume.
+
+    Attributes
+    ----------
+    k, j, i : tuple of float
+        First and last edge along each array axis; voxel n covers [n, n + 1].
+    """
+
+    k: Span
+    j: Span
+    i: Span
+
+    @property
+    def spans(self) -> tuple[Span, Span, Span]:
+        """The three spans in the order (k, j, i)."""
+        return self.k, self.j, self.i
+
+    @staticmethod
+    def whole(shape: tuple[int, int, int]) -> Box:
+        """The box that covers a volume of ``shape`` (k, j, i) exactly."""
+        k, j, i = shape
+        return Box((0.0, float(k)), (0.0, float(j)), (0.0, float(i)))
+
+
+def box_weights(n_in: int, n_out: int, span: Span) -> NDArray[np.float64]:
+    """Share of every input voxel in every output box along one axis.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Number of voxels before and after.
+    span : tuple of float
+        Edges between which the ``n_out`` boxes lie, in input voxel edges.
+
+    Returns
+    -------
+    ndarray, shape (n_out, n_in)
+        Overlap length divided by box length. A row sums to 1 where its box lies inside the input, and to the covered
+        share where it does not.
+    """
+    edges = np.linspace(span[0], span[1], n_out + 1)
+    low, high = edges[:-1, None], edges[1:, None]
+    voxel = np.arange(n_in, dtype=np.float64)[None, :]
+    overlap = np.minimum(high, voxel + 1.0) - np.maximum(low, voxel)
+    return np.asarray(np.clip(overlap, 0.0, None) / (high - low), dtype=np.float64)
+
+
+def area_resize(
+    array: NDArray[Any],
+    shape: tuple[int, int, int],
+    box: Box | None = None,
+    outside: float = 0.0,
+    clean: Callable[[NDArray[Any]], NDArray[np.float32]] | None = None,
+) -> NDArray[np.float32]:
+    """Box means of a volume on a coarser (or finer) grid.
+
+    Parameters
+    ----------
+    array : ndarray, shape (K, J, I)
+        Any real type and memory order; read once, never copied as a whole.
+    shape : tuple of int
+        Output voxels along (k, j, i).
+    box : Box, optional
+        Part of space that the output covers; the whole volume when left out.
+    outside : float
+        Value of everything beyond the volume.
+    clean : callable, optional
+        Turns a raw block of voxels into float32 (unit, clipping); applied before any averaging.
+
+    Returns
+    -------
+    ndarray, shape ``shape``, float32
+        The mean over each output box with fractional overlaps; sum x voxel volume is that of the input within the box.
+    """
+    box = box or Box.whole((array.shape[0], array.shape[1], array.shape[2]))
+    weights = [box_weights(n, m, span) for n, m, span in zip(array.shape, shape, box.spans, strict=True)]
+    # Slabs follow the memory, not the anatomy: a coronal or reversed series is a strided view of what was read.
+    order = sorted(range(3), key=lambda axis: -abs(array.strides[axis]))
+    means = _reduce(array.transpose(order), [weights[axis] for axis in order], outside, clean)
+    return np.ascontiguousarray(means.transpose(np.argsort(order)))
+
+
+def _reduce(
+    array: NDArray[Any],
+    weights: list[NDArray[np.float64]],
+    outside: float,
+    clean: Callable[[NDArray[Any]], NDArray[np.float32]] | None,
+) -> NDArray[np.float32]:
+    """Contract the three axes of ``array`` with their weights, slab by slab along the first."""
+    used = [_support(one) for one in weights]
+    array = array[used[0], used[1], used[2]]
+    first, second, third = (one[:, part].astype(np.float32) for one, part in zip(weights, used, strict=True))
+    result = np.zeros((len(first), len(second) * len(third)), dtype=np.float32)
+    step = max(1, _BLOCK_VOXELS // max(1, array.shape[1] * array.shape[2]))
+    for start in range(0, array.shape[0], step):
+        raw = array[start : start + step]
+        block = clean(raw) if clean else raw.astype(np.float32)
+        if outside:
+            # Averaging the difference from `outside` makes everything beyond the volume a plain zero.
+            block = block - np.float32(outside)
+        plane = np.matmul(second, _banded(block, third))
+        result += first[:, start : start + step] @ plane.reshape(len(plane), -1)
+    return result.reshape(len(first), len(second), len(third)) + np.float32(outside)
+
+
+def _support(weights: NDArray[np.float64]) -> slice:
+    """The input voxels that carry any weight."""
+    columns = np.flatnonzero(weights.any(axis=0))
+    return slice(int(columns[0]), int(columns[-1]) + 1) if len(columns) else slice(0, 0)
+
+
+def _banded(block: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Contract the last axis of ``block`` [b, J, I] with ``weights`` [i, I], whose non-zeros lie along the diagonal."""
+    rows = block.reshape(-1, block.shape[-1])
+    result = np.empty((len(rows), len(weights)), dtype=np.float32)
+    for start in range(0, len(weights), _BAND_OUTPUTS):
+        band = weights[start : start + _BAND_OUTPUTS]
+        columns = _support(band.astype(np.float64))
+        result[:, start : start + len(band)] = rows[:, columns] @ band[:, columns].T
+    return result.reshape(*block.shape[:-1], len(weights))
