@@ -44,7 +44,7 @@ def body_mask(ct: NDArray[np.float32], spacing_mm: tuple[float, float, float]) -
     if sizes[trunk] * np.prod(spacing_mm) / 1000.0 < _MIN_BODY_ML:
         return None
     keep = sizes >= _PART_OF_BODY * sizes[trunk]
-    keep[[part for part in np.flatnonzero(keep) if _lies_outside(part, trunk, parts)]] = False
+    keep[[part for part in np.flatnonzero(keep).tolist() if _lies_outside(part, trunk, parts)]] = False
     keep[0] = False
     # The opening rounds corners off: grow back by its own width, within tissue, and then over the skin.
     body = _grow(keep[parts], _THICKNESS_MM, spacing_mm) & tissue

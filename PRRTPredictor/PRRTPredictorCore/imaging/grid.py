@@ -14,6 +14,7 @@ from PRRTPredictorCore.records import CommonGrid, Notice, Volume
 
 _PARALLEL_TOLERANCE_MM = 0.1
 _SMALL_SHARE = 0.5
+_AXIS_NAMES = ("head to foot", "front to back", "left to right")
 
 
 def canonical_view(volume: Volume) -> Volume:
@@ -108,7 +109,7 @@ def common_box(pet: Volume, ct: Volume) -> tuple[Box, tuple[Notice, ...]]:
     in_pet = (np.linalg.inv(pet.ijk_to_lps) @ ct.ijk_to_lps @ corners)[:3] + 0.5
     spans: list[Span] = []
     small: list[str] = []
-    for axis, (name, pet_voxels) in enumerate(zip(("head to foot", "front to back", "left to right"), pet.shape)):
+    for axis, (name, pet_voxels) in enumerate(zip(_AXIS_NAMES, pet.shape, strict=True)):
         ct_low, ct_high = float(in_pet[2 - axis].min()), float(in_pet[2 - axis].max())
         low, high = max(0.0, ct_low), min(float(pet_voxels), ct_high)
         if high - low < 1.0:
@@ -133,7 +134,7 @@ def common_box(pet: Volume, ct: Volume) -> tuple[Box, tuple[Notice, ...]]:
 def grid_of(pet: Volume, box: Box, shape: tuple[int, int, int]) -> CommonGrid:
     """Cut ``box`` (in the voxel edges of the canonical ``pet``) into ``shape`` equal model voxels."""
     cut = np.eye(4)
-    for axis, (span, voxels) in enumerate(zip(box.spans, shape)):
+    for axis, (span, voxels) in enumerate(zip(box.spans, shape, strict=True)):
         size = (span[1] - span[0]) / voxels
         cut[2 - axis, 2 - axis] = size
         cut[2 - axis, 3] = span[0] + 0.5 * size - 0.5

@@ -74,5 +74,5 @@ def _linear_weights(n_fine: int, n_model: int, span: Span) -> NDArray[np.float64
     return np.asarray(weights * inside[:, None], dtype=np.float64)
 
 
-def _transform(affine: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+def _transform(affine: NDArray[np.float64], points: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(points @ affine[:3, :3].T + affine[:3, 3], dtype=np.float64)

@@ -1,0 +1,299 @@
+"""Prepared studies on disk: keyed by content and configuration, memory-mapped, rebuilt when anything does not fit.
+
+The cache holds patient images and is private to the user: its folder has mode 700, and no name, identifier or path of
+a patient is written into it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from PRRTPredictorCore.errors import Code, CohortRefused, InputRefused, RunFailed
+from PRRTPredictorCore.imaging.atomic import replacing, write_bytes
+from PRRTPredictorCore.imaging.entry import from_sidecar, to_sidecar
+from PRRTPredictorCore.imaging.preprocess import PreprocessConfig, prepare_study
+from PRRTPredictorCore.progress import Progress, silent
+from PRRTPredictorCore.records import CohortPatient, LoadedSeries, PreparedStudy, SeriesSource
+
+_NAMED_ROWS = 20
+
+
+class StudyReader(Protocol):
+    """Where a cohort's images come from; must survive pickling, since worker processes use it."""
+
+    def files(self, source: SeriesSource) -> tuple[Path, ...]:
+        """Every file of a series."""
+
+    def load_pet(self, files: tuple[Path, ...]) -> LoadedSeries:
+        """The PET in SUVbw."""
+
+    def load_ct(self, files: tuple[Path, ...]) -> LoadedSeries:
+        """The CT in HU."""
+
+
+class DicomReader:
+    """The :class:`StudyReader` for DICOM files."""
+
+    def files(self, source: SeriesSource) -> tuple[Path, ...]:
+        """See :func:`PRRTPredictorCore.dicom.index.series_files`."""
+        from PRRTPredictorCore.dicom.index import series_files
+
+        return series_files(source)
+
+    def load_pet(self, files: tuple[Path, ...]) -> LoadedSeries:
+        """See :func:`PRRTPredictorCore.dicom.suv.load_pet`."""
+        from PRRTPredictorCore.dicom.suv import load_pet
+
+        return load_pet(files)
+
+    def load_ct(self, files: tuple[Path, ...]) -> LoadedSeries:
+        """See :func:`PRRTPredictorCore.dicom.series.load_ct`."""
+        from PRRTPredictorCore.dicom.series import load_ct
+
+        return load_ct(files)
+
+
+@dataclass(frozen=True)
+class PreparedCohort:
+    """The prepared studies of a cohort, on disk.
+
+    Attributes
+    ----------
+    codes : tuple of str
+        Study codes, in the order of the cohort.
+    config : PreprocessConfig
+        How they were prepared.
+    folder : Path
+        The cache folder.
+    keys : mapping of str to str
+        Study code to content key.
+    """
+
+    codes: tuple[str, ...]
+    config: PreprocessConfig
+    folder: Path
+    keys: Mapping[str, str]
+
+    def study(self, code: str) -> PreparedStudy:
+        """The prepared study of a patient; its arrays are read-only views of the file, opened for this call only.
+
+        Raises
+        ------
+        KeyError
+            An unknown code.
+        RunFailed
+            ``OUTPUT``: the entry was removed or damaged since the cohort was prepared.
+        """
+        study = _read_entry(self.folder, self.keys[code])
+        if study is None:
+            raise RunFailed(
+                Code.OUTPUT,
+                "A prepared study was removed from the cache while it was in use.",
+                where=code,
+                remedy="Run the same command again; the study will be prepared anew.",
+            )
+        return study
+
+    def content_key(self, code: str) -> str:
+        """SHA-256 over the study's files, the configuration and the version of the preprocessing."""
+        return self.keys[code]
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What preparing one patient gave: a key, or the reason why not."""
+
+    patient: CohortPatient
+    key: str = ""
+    refusal: InputRefused | None = None
+
+
+def default_cache_dir() -> Path:
+    """The user's cache folder for PRRTPredictor; the environment variable PRRT_CACHE_DIR overrides it."""
+    override = os.environ.get("PRRT_CACHE_DIR")
+    if override:
+        return Path(override)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("PRRTPredictor", appauthor=False)
+
+
+def prepare_cohort(
+    patients: Sequence[CohortPatient],
+    config: PreprocessConfig | None = None,
+    cache_dir: Path | None = None,
+    jobs: int = 1,
+    progress: Progress = silent,
+    reader: StudyReader | None = None,
+) -> PreparedCohort:
+    """Prepare every patient's PET/CT once; later calls with the same files and configuration find it on disk.
+
+    Parameters
+    ----------
+    patients : sequence of CohortPatient
+    config : PreprocessConfig, optional
+    cache_dir : Path, optional
+        :func:`default_cache_dir` when left out.
+    jobs : int
+        Worker processes (joblib); each holds one study in memory.
+    progress : Progress
+        Stage "prepare", one step a patient.
+    reader : StudyReader, optional
+        DICOM files when left out.
+
+    Raises
+    ------
+    CohortRefused
+        ``COHORT_REFUSED``: images of one or more patients cannot be used; all of them are named by row and study code.
+    RunFailed
+        ``OUTPUT``: the cache folder cannot be written.
+    """
+    config = config or PreprocessConfig()
+    folder = cache_dir or default_cache_dir()
+    _private_folder(folder)
+    reader = reader or DicomReader()
+    progress("prepare", 0, len(patients))
+    outcomes: dict[str, _Outcome] = {}
+    for outcome in _outcomes(patients, config, folder, jobs, reader):
+        outcomes[outcome.patient.code] = outcome
+        progress("prepare", len(outcomes), len(patients), outcome.patient.code)
+    codes = tuple(patient.code for patient in patients)
+    refused = [outcomes[code] for code in codes if outcomes[code].refusal]
+    if refused:
+        raise _refusal(refused, len(patients))
+    return PreparedCohort(codes, config, folder, {code: outcomes[code].key for code in codes})
+
+
+def _outcomes(
+    patients: Sequence[CohortPatient], config: PreprocessConfig, folder: Path, jobs: int, reader: StudyReader
+) -> Iterator[_Outcome]:
+    if jobs == 1 or len(patients) < 2:
+        yield from (_prepare_patient(patient, config, folder, reader) for patient in patients)
+        return
+    from joblib import Parallel, delayed
+
+    work = Parallel(n_jobs=jobs, return_as="generator_unordered")
+    yield from work(delayed(_prepare_patient)(patient, config, folder, reader) for patient in patients)
+
+
+def _prepare_patient(patient: CohortPatient, config: PreprocessConfig, folder: Path, reader: StudyReader) -> _Outcome:
+    try:
+        pet_files, ct_files = reader.files(patient.pet), reader.files(patient.ct)
+        parts = (series_hash(pet_files, folder), series_hash(ct_files, folder), config.digest())
+        key = hashlib.sha256("|".join(parts).encode()).hexdigest()
+        if not _is_intact(folder, key):
+            study = prepare_study(reader.load_pet(pet_files), reader.load_ct(ct_files), config)
+            _write_entry(folder, key, study)
+    except InputRefused as refusal:
+        return _Outcome(patient, refusal=refusal)
+    return _Outcome(patient, key)
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+def series_hash(files: Sequence[Path], folder: Path) -> str:
+    """SHA-256 over the contents of a series, whatever its files are called and wherever they lie.
+
+    Remembered in ``folder`` by the files' paths, sizes and times of change, so that an untouched series is not read
+    again; the paths themselves are not stored.
+    """
+    stats = [(str(path), path.stat()) for path in sorted(files)]
+    listing = json.dumps([(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats])
+    memo = folder / "series" / hashlib.sha256(listing.encode()).hexdigest()
+    try:
+        known = memo.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        known = ""
+    if len(known) == 64 and set(known) <= set("0123456789abcdef"):
+        return known
+    total = hashlib.sha256("".join(sorted(file_hash(path) for path in files)).encode()).hexdigest()
+    write_bytes(memo, total.encode("ascii"))
+    return total
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+# --- entries ----------------------------------------------------------------------------------------------------------
+
+
+def _paths(folder: Path, key: str) -> tuple[Path, Path]:
+    stem = folder / "studies" / key[:2] / key
+    return stem.with_suffix(".npy"), stem.with_suffix(".json")
+
+
+def _write_entry(folder: Path, key: str, study: PreparedStudy) -> None:
+    """Voxels first, the sidecar that vouches for them last."""
+    voxels_path, sidecar_path = _paths(folder, key)
+    with replacing(voxels_path) as temporary, temporary.open("wb") as stream:
+        np.save(stream, np.stack([study.pet, study.ct]).astype(np.float32, copy=False), allow_pickle=False)
+    write_bytes(sidecar_path, to_sidecar(study, key, file_hash(voxels_path)))
+
+
+def _is_intact(folder: Path, key: str) -> bool:
+    voxels_path, sidecar_path = _paths(folder, key)
+    try:
+        sidecar = from_sidecar(sidecar_path.read_bytes(), key)
+        return sidecar is not None and file_hash(voxels_path) == sidecar.voxels_sha256
+    except OSError:
+        return False
+
+
+def _read_entry(folder: Path, key: str) -> PreparedStudy | None:
+    voxels_path, sidecar_path = _paths(folder, key)
+    try:
+        sidecar = from_sidecar(sidecar_path.read_bytes(), key)
+        voxels: NDArray[Any] = np.load(voxels_path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+    if sidecar is None or voxels.shape != (2, *sidecar.grid.shape) or voxels.dtype != np.float32:
+        return None
+    return PreparedStudy(
+        voxels[0], voxels[1], sidecar.grid, sidecar.pet_acquisition, sidecar.ct_acquisition, sidecar.notices
+    )
+
+
+def _private_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise RunFailed(
+            Code.OUTPUT,
+            f"The cache folder cannot be used ({error.strerror or type(error).__name__}).",
+            remedy="Set the environment variable PRRT_CACHE_DIR to a folder that you may write to.",
+        ) from error
+
+
+def _refusal(refused: Sequence[_Outcome], total: int) -> CohortRefused:
+    lines = [f"row {one.patient.row} ({one.patient.code}): {_reason(one)}" for one in refused[:_NAMED_ROWS]]
+    if len(refused) > _NAMED_ROWS:
+        lines.append(f"and {len(refused) - _NAMED_ROWS} more")
+    remedies = dict.fromkeys(one.refusal.remedy for one in refused if one.refusal and one.refusal.remedy)
+    return CohortRefused(
+        Code.COHORT_REFUSED,
+        f"The images of {len(refused)} of {total} patients cannot be used: " + "; ".join(lines),
+        where=", ".join(f"row {one.patient.row}" for one in refused[:_NAMED_ROWS]),
+        remedy=" ".join((*list(remedies)[:3], "Or remove these rows from the cohort table.")),
+    )
+
+
+def _reason(outcome: _Outcome) -> str:
+    refusal = outcome.refusal
+    return f"{refusal.code.value}, {refusal.message}" if refusal else ""

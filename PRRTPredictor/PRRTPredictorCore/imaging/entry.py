@@ -1,0 +1,80 @@
+"""The sidecar of a cached study: grid, acquisitions and notices as JSON that vouches for itself and for the voxels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from PRRTPredictorCore.records import Acquisition, CommonGrid, Notice, PreparedStudy
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Sidecar:
+    """What is kept beside the voxels of a prepared study.
+
+    Attributes
+    ----------
+    voxels_sha256 : str
+        Hash of the .npy file.
+    """
+
+    voxels_sha256: str
+    grid: CommonGrid
+    pet_acquisition: Acquisition
+    ct_acquisition: Acquisition
+    notices: tuple[Notice, ...]
+
+
+def to_sidecar(study: PreparedStudy, key: str, voxels_sha256: str) -> bytes:
+    """The sidecar's bytes; their first field is the hash of all others."""
+    body = {
+        "format": _FORMAT,
+        "key": key,
+        "voxels_sha256": voxels_sha256,
+        "shape": list(study.grid.shape),
+        "ijk_to_lps": study.grid.ijk_to_lps.tolist(),
+        "pet_acquisition": _acquisition_to_json(study.pet_acquisition),
+        "ct_acquisition": _acquisition_to_json(study.ct_acquisition),
+        "notices": [asdict(notice) for notice in study.notices],
+    }
+    return json.dumps({"sha256": _digest(body), "body": body}, indent=1).encode()
+
+
+def from_sidecar(content: bytes, key: str) -> Sidecar | None:
+    """Read a sidecar back; None when it is damaged, of another format or of another study."""
+    try:
+        stored = json.loads(content)
+        body = stored["body"]
+        if stored["sha256"] != _digest(body) or body["format"] != _FORMAT or body["key"] != key:
+            return None
+        k, j, i = body["shape"]
+        return Sidecar(
+            body["voxels_sha256"],
+            CommonGrid((k, j, i), np.array(body["ijk_to_lps"], dtype=np.float64)),
+            _acquisition_from_json(body["pet_acquisition"]),
+            _acquisition_from_json(body["ct_acquisition"]),
+            tuple(Notice(**notice) for notice in body["notices"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _acquisition_to_json(acquisition: Acquisition) -> Mapping[str, Any]:
+    return asdict(acquisition) | {"date": acquisition.date.isoformat() if acquisition.date else None}
+
+
+def _acquisition_from_json(stored: Mapping[str, Any]) -> Acquisition:
+    day = stored["date"]
+    return Acquisition(**{**stored, "date": date.fromisoformat(day) if day else None})
