@@ -1,0 +1,196 @@
+"""Where slices lie in the patient, and whether their stack is an undistorted volume.
+
+Pure geometry in LPS millimetres, no files. Even means: every slice lies within a tenth of the spacing of the
+least-squares even grid; otherwise the stack is resampled linearly to that grid. A step over 1.5 times the median is a
+missing slice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Code, GeometryRefused
+
+EVEN_TOLERANCE = 0.1  # of the spacing
+LARGEST_STEP = 1.5  # of the median step
+_NORM_TOLERANCE = 1e-2  # of a direction's length from 1
+_RIGHT_ANGLE_TOLERANCE = 1e-3  # cosine of row and column
+SAME_POSITION_MM = 1e-3
+_TILT_TOLERANCE = 1e-3  # sideways mm per mm along the normal: what rounding of directions can make
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class SliceGrid:
+    """The even grid along the normal on which a stack is delivered.
+
+    Attributes
+    ----------
+    start_mm, step_mm : float
+        Position of slice 0 along the normal and the distance of neighbours, which is positive.
+    sampling : ndarray, shape (K,), or None
+        Fractional index of the stored slice that each slice of the grid is read at; None where the stored slices
+        are the grid.
+    steps_mm : tuple of float
+        Smallest, median and largest distance of neighbouring stored slices.
+    """
+
+    start_mm: float
+    step_mm: float
+    sampling: Vector | None
+    steps_mm: tuple[float, float, float]
+
+
+def orthonormal(orientation: tuple[float, ...] | None) -> tuple[Vector, Vector]:
+    """Split Image Orientation (Patient) into two exact unit vectors at right angles.
+
+    Parameters
+    ----------
+    orientation : six numbers or None
+        (0020,0037): the direction in which the column index grows, then that of the row index.
+
+    Returns
+    -------
+    row_direction, column_direction : ndarray, shape (3,)
+
+    Raises
+    ------
+    GeometryRefused
+        BAD_GEOMETRY where the six numbers are absent or no such pair.
+    """
+    if orientation is None or len(orientation) != 6:
+        raise _bad("Image Orientation (Patient) is missing.")
+    row, column = np.array(orientation[:3]), np.array(orientation[3:])
+    lengths = np.linalg.norm(row), np.linalg.norm(column)
+    if any(abs(length - 1) > _NORM_TOLERANCE for length in lengths):
+        raise _bad("Image Orientation (Patient) does not consist of two unit vectors.")
+    row, column = row / lengths[0], column / lengths[1]
+    cosine = float(row @ column)
+    if abs(cosine) > _RIGHT_ANGLE_TOLERANCE:
+        raise _bad("The row and column directions are not at right angles.")
+    # Share the rounding error between both directions instead of trusting one of them.
+    row, column = row - cosine / 2 * column, column - cosine / 2 * row
+    row /= np.linalg.norm(row)
+    column -= (row @ column) * row
+    return row, column / np.linalg.norm(column)
+
+
+def slice_normal(row_direction: Vector, column_direction: Vector) -> Vector:
+    """Unit normal of the slices that points along its largest component: to the head for axial slices.
+
+    For coronal slices it points to the back, for sagittal ones to the patient's left.
+    """
+    normal = np.cross(row_direction, column_direction)
+    return normal if normal[np.argmax(np.abs(normal))] > 0 else -normal
+
+
+def even_grid(positions_lps: Vector, normal: Vector, pixel_spacing_mm: tuple[float, float]) -> SliceGrid:
+    """Find the even grid of a stack of parallel slices, or refuse the stack.
+
+    Parameters
+    ----------
+    positions_lps : ndarray, shape (K, 3)
+        Image Position (Patient) of each slice in mm, ordered along the normal.
+    normal : ndarray, shape (3,)
+    pixel_spacing_mm : two floats
+        Within the slices; the measure of how much sideways shift matters.
+
+    Raises
+    ------
+    GeometryRefused
+        BAD_GEOMETRY (one slice, sideways jumps), DUPLICATE_SLICES, MISSING_SLICES, GANTRY_TILT.
+    """
+    along = positions_lps @ normal
+    if len(along) < 2:
+        raise GeometryRefused(
+            Code.BAD_GEOMETRY,
+            "The series has a single slice; a volume needs at least two.",
+            remedy="Give the folder with all slices of the series.",
+        )
+    steps = np.diff(along)
+    distinct = steps[steps > SAME_POSITION_MM]
+    if distinct.size < steps.size:
+        raise GeometryRefused(
+            Code.DUPLICATE_SLICES,
+            f"{steps.size - distinct.size} slices lie at the position of another one.",
+            remedy="Remove the copies, or export one reconstruction of one acquisition.",
+        )
+    median = float(np.median(steps))
+    if steps.max() > LARGEST_STEP * median:
+        gap = int(np.argmax(steps))
+        raise GeometryRefused(
+            Code.MISSING_SLICES,
+            f"Slices are missing: {steps[gap]:.2f} mm between slices {gap + 1} and {gap + 2} (counted along the "
+            f"normal), where {median:.2f} mm is usual.",
+            remedy="Copy or export the series again, with all slices.",
+        )
+    _refuse_shear(positions_lps - np.outer(along, normal), along, min(pixel_spacing_mm))
+    index = np.arange(len(along))
+    step, start = (float(value) for value in np.polyfit(index, along, 1))
+    grid = start + step * index
+    even = bool(np.abs(along - grid).max() <= EVEN_TOLERANCE * step)
+    sampling = None if even else np.interp(grid, along, index)
+    return SliceGrid(start, step, sampling, (float(steps.min()), median, float(steps.max())))
+
+
+def _refuse_shear(sideways: Vector, along: Vector, pixel_mm: float) -> None:
+    """Refuse slices whose corners drift (tilt) or jump sideways by more than a tenth of a pixel."""
+    tolerance = max(EVEN_TOLERANCE * pixel_mm, _TILT_TOLERANCE * float(along[-1] - along[0]))
+    centred = sideways - sideways.mean(axis=0)
+    if np.linalg.norm(centred, axis=1).max() <= tolerance:
+        return
+    centred_along = along - along.mean()
+    drift = centred_along @ centred / (centred_along @ centred_along)
+    if np.linalg.norm(centred - np.outer(centred_along, drift), axis=1).max() <= tolerance:
+        degrees = float(np.degrees(np.arctan(np.linalg.norm(drift))))
+        raise GeometryRefused(
+            Code.GANTRY_TILT,
+            f"The slices are tilted by {degrees:.1f} degrees against their stack (gantry tilt).",
+            remedy="Use a series without gantry tilt, or one that the scanner has reformatted to upright slices.",
+        )
+    raise _bad("The slices jump sideways against each other.")
+
+
+def affine(origin_lps: Vector, row: Vector, column: Vector, step: Vector, spacing: tuple[float, float]) -> Vector:
+    """Build ijk_to_lps from the first voxel's centre, the in-plane directions and the step between slices.
+
+    Parameters
+    ----------
+    origin_lps, row, column, step : ndarray, shape (3,)
+        ``row`` is the direction in which i grows, ``column`` that of j; ``step`` leads from slice to slice in mm.
+    spacing : two floats
+        Pixel Spacing (0028,0030): distance of rows (along j), then of columns (along i), in mm.
+    """
+    matrix = np.eye(4)
+    matrix[:3, 0] = row * spacing[1]
+    matrix[:3, 1] = column * spacing[0]
+    matrix[:3, 2] = step
+    matrix[:3, 3] = origin_lps
+    return matrix
+
+
+def resample_slices(values: NDArray[np.float32], sampling: Vector) -> NDArray[np.float32]:
+    """Read a stack at fractional slice indices, linearly.
+
+    Parameters
+    ----------
+    values : ndarray, shape (K, J, I)
+    sampling : ndarray, shape (K',)
+        Within 0 .. K-1.
+    """
+    below = np.clip(np.floor(sampling).astype(int), 0, len(values) - 2)
+    weight = (sampling - below).astype(np.float32)
+    out = np.empty((len(sampling), *values.shape[1:]), np.float32)
+    for k, (lower, share) in enumerate(zip(below, weight, strict=True)):
+        out[k] = values[lower] * (1 - share) + values[lower + 1] * share
+    return out
+
+
+def _bad(message: str) -> GeometryRefused:
+    return GeometryRefused(
+        Code.BAD_GEOMETRY, message, remedy="Export the original axial series from the scanner or archive again."
+    )

@@ -1,0 +1,319 @@
+"""DICOM headers: files opened without their pixels, multi-frame headers flattened, values read without surprises."""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence as DicomSequence
+from pydicom.tag import Tag
+
+from ..errors import Code, DicomRefused
+from ..progress import Progress, silent
+
+HEADER_ERRORS = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    NotImplementedError,
+    RecursionError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    BytesLengthException,
+    InvalidDicomError,
+)
+"""Everything that pydicom raises on bytes that are not what they claim to be."""
+
+_SHARED_GROUPS = Tag("SharedFunctionalGroupsSequence")
+_PER_FRAME_GROUPS = Tag("PerFrameFunctionalGroupsSequence")
+_UNASSIGNED = (Tag("UnassignedSharedConvertedAttributesSequence"), Tag("UnassignedPerFrameConvertedAttributesSequence"))
+_KEPT_WHOLE = (Tag("RealWorldValueMappingSequence"), Tag("ConversionSourceAttributesSequence"))
+_DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
+
+
+@dataclass(frozen=True, eq=False)
+class DicomFile:
+    """A DICOM file whose header was read.
+
+    Attributes
+    ----------
+    header : Dataset
+        Everything before the pixel data, as written (functional groups not yet flattened).
+    pixel_offset : int
+        Byte at which the pixel data element starts; the file's size when there is none. Without meaning for a
+        deflated transfer syntax.
+    size : int
+        Bytes in the file.
+    """
+
+    path: Path
+    header: Dataset
+    pixel_offset: int
+    size: int
+
+    @property
+    def transfer_syntax(self) -> str:
+        """Transfer Syntax UID (0002,0010); empty when the file meta information lacks it."""
+        meta = getattr(self.header, "file_meta", None)
+        return "" if meta is None else text(meta, "TransferSyntaxUID")
+
+    @property
+    def sop_class(self) -> str:
+        """SOP Class UID, from the file meta information where the data set was cut before it."""
+        meta = getattr(self.header, "file_meta", None)
+        return text(self.header, "SOPClassUID") or ("" if meta is None else text(meta, "MediaStorageSOPClassUID"))
+
+
+# --- opening ----------------------------------------------------------------------------------------------------------
+
+
+def files_of(source: Path | str | Sequence[Path]) -> tuple[Path, ...]:
+    """List the files of a source in a fixed order.
+
+    Parameters
+    ----------
+    source : Path or sequence of Path
+        A folder (searched to any depth), one file, or the files themselves.
+
+    Raises
+    ------
+    DicomRefused
+        PATH_MISSING, EMPTY_FOLDER.
+    """
+    if not isinstance(source, (str, Path)):
+        files = tuple(Path(path) for path in source)
+        if not files:
+            raise DicomRefused(Code.EMPTY_FOLDER, "No files were given.", remedy="Name the files of one series.")
+        for path in files:
+            if not path.is_file():
+                raise _missing(path)
+        return files
+    root = Path(source)
+    if root.is_file():
+        return (root,)
+    if not root.is_dir():
+        raise _missing(root)
+    found = tuple(sorted(path for path in root.rglob("*") if path.is_file()))
+    if not found:
+        raise DicomRefused(
+            Code.EMPTY_FOLDER,
+            "The folder holds no files.",
+            where=str(root),
+            remedy="Choose the folder that holds the slices of one series.",
+        )
+    return found
+
+
+def open_file(path: Path) -> DicomFile | None:
+    """Read the header of one file, without its pixels.
+
+    Returns
+    -------
+    DicomFile or None
+        None where the file is no DICOM file (no part-10 preamble, PS3.10 section 7.1).
+
+    Raises
+    ------
+    DicomRefused
+        TRUNCATED for an empty file that is named like a DICOM file; NOT_DICOM for one that starts as DICOM and then
+        is not.
+    """
+    try:
+        with path.open("rb") as file, warnings.catch_warnings():
+            # pydicom warns of values that break a rule of their VR; what matters is checked where it is used.
+            warnings.simplefilter("ignore")
+            size = path.stat().st_size
+            if size == 0 and path.suffix.lower() in _DICOM_SUFFIXES:
+                raise truncated(path, "The file is empty.")
+            header = dcmread(file, stop_before_pixels=True)
+            return DicomFile(path, header, file.tell(), size)
+    except InvalidDicomError:
+        return None
+    except OSError as error:
+        raise DicomRefused(
+            Code.NOT_DICOM,
+            f"The file cannot be read ({error.strerror or 'input/output error'}).",
+            where=str(path),
+            remedy="Check the permissions of the file and the disk it lies on.",
+        ) from error
+    except HEADER_ERRORS as error:
+        raise DicomRefused(
+            Code.NOT_DICOM,
+            "The file starts as DICOM, but its header is damaged.",
+            where=str(path),
+            remedy="Copy or export this file again from the archive.",
+        ) from error
+
+
+def open_files(files: Sequence[Path], progress: Progress = silent, stage: str = "headers") -> Iterator[DicomFile]:
+    """Open many files one after another, passing over those that are no DICOM files."""
+    for done, path in enumerate(files, start=1):
+        file = open_file(path)
+        progress(stage, done, len(files))
+        if file is not None:
+            yield file
+
+
+def truncated(path: Path, message: str) -> DicomRefused:
+    """Return the refusal of a file that ends too early."""
+    return DicomRefused(
+        Code.TRUNCATED, message, where=str(path), remedy="Copy or export the series again; this file is incomplete."
+    )
+
+
+def _missing(path: Path) -> DicomRefused:
+    return DicomRefused(
+        Code.PATH_MISSING,
+        "The file or folder does not exist.",
+        where=str(path),
+        remedy="Check the spelling and whether the disk is mounted.",
+    )
+
+
+# --- flattening -------------------------------------------------------------------------------------------------------
+
+
+def frame_count(header: Dataset) -> int:
+    """Number of Frames (0028,0008); 1 where the file leaves it out."""
+    count = number(header, "NumberOfFrames")
+    return 1 if count is None else int(count)
+
+
+def flat_headers(header: Dataset) -> tuple[Dataset, ...]:
+    """Give every frame a header of its own that reads like one of a classic single-frame file.
+
+    A header without functional groups comes back as it is, once a frame. Otherwise shared and then per-frame groups
+    (PS3.3 section C.7.6.16), the unassigned attributes of legacy-converted objects first, are laid over the root's
+    attributes. Frame-wise names are copied to their classic ones where these are absent: Frame Acquisition DateTime
+    to Acquisition Date and Time, Frame Acquisition Duration to Actual Frame Duration, Frame Type to Image Type.
+
+    Returns
+    -------
+    tuple of Dataset, one a frame, in stored order
+    """
+    frames = max(frame_count(header), 1)
+    if _SHARED_GROUPS not in header and _PER_FRAME_GROUPS not in header:
+        return (header,) * frames
+    root = Dataset()
+    root.update({tag: header.get_item(tag) for tag in header.keys() - {_SHARED_GROUPS, _PER_FRAME_GROUPS}})
+    for group in items(header, "SharedFunctionalGroupsSequence")[:1]:
+        _overlay(root, group)
+    groups = items(header, "PerFrameFunctionalGroupsSequence")
+    if len(groups) not in (0, frames):
+        raise DicomRefused(
+            Code.BAD_GEOMETRY,
+            f"The multi-frame header describes {len(groups)} frames, but {frames} are announced.",
+            remedy="Export the series again; this multi-frame object contradicts itself.",
+        )
+    if not groups:
+        _add_classic_names(root)
+        return (root,) * frames
+    flat = []
+    for group in groups:
+        frame = Dataset()
+        frame.update(root)
+        _overlay(frame, group)
+        _add_classic_names(frame)
+        flat.append(frame)
+    return tuple(flat)
+
+
+def _overlay(target: Dataset, group: Dataset) -> None:
+    unassigned_first = sorted(group.keys(), key=lambda tag: tag not in _UNASSIGNED)
+    for tag in unassigned_first:
+        try:
+            value = group[tag].value
+        except HEADER_ERRORS:
+            continue
+        if not isinstance(value, DicomSequence) or len(value) != 1 or tag.is_private or tag in _KEPT_WHOLE:
+            target[tag] = group.get_item(tag)
+            continue
+        item = value[0]
+        target.update({inner: item.get_item(inner) for inner in item.keys()})
+
+
+def _add_classic_names(frame: Dataset) -> None:
+    moment = text(frame, "FrameAcquisitionDateTime") or text(frame, "AcquisitionDateTime")
+    digits = re.match(r"(\d{8})(\d{2,6}(?:\.\d{1,6})?)", moment)
+    if digits and not text(frame, "AcquisitionTime"):
+        frame.AcquisitionDate, frame.AcquisitionTime = digits.groups()
+    duration = number(frame, "FrameAcquisitionDuration")
+    if duration is not None and number(frame, "ActualFrameDuration") is None:
+        frame.ActualFrameDuration = str(round(duration))
+    if "FrameType" in frame:
+        frame.ImageType = frame.FrameType
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def value_of(header: Dataset, keyword: str) -> Any:
+    """Value of an element by keyword; None where it is absent, empty or cannot be understood."""
+    try:
+        value = header.get(keyword)
+    except HEADER_ERRORS:
+        return None
+    return None if value is None or value == "" else value
+
+
+def text(header: Dataset, keyword: str) -> str:
+    """Value as stripped text, several values joined by a backslash; empty where absent."""
+    value = value_of(header, keyword)
+    if value is None:
+        return ""
+    if isinstance(value, MultiValue):
+        return "\\".join(str(part) for part in value).strip()
+    return str(value).strip()
+
+
+def numbers(header: Dataset, keyword: str, count: int | None = None) -> tuple[float, ...] | None:
+    """Value as finite numbers; None where absent, not finite, no numbers, or not ``count`` of them."""
+    value = value_of(header, keyword)
+    if value is None:
+        return None
+    try:
+        parts = tuple(float(part) for part in value) if isinstance(value, (MultiValue, list)) else (float(value),)
+    except HEADER_ERRORS:
+        return None
+    if not all(math.isfinite(part) for part in parts) or (count is not None and len(parts) != count):
+        return None
+    return parts
+
+
+def number(header: Dataset, keyword: str) -> float | None:
+    """Single finite number; None where absent or anything else."""
+    parts = numbers(header, keyword, 1)
+    return None if parts is None else parts[0]
+
+
+def items(header: Dataset, keyword: str) -> tuple[Dataset, ...]:
+    """Items of a sequence; none where it is absent or no sequence."""
+    value = value_of(header, keyword)
+    return tuple(value) if isinstance(value, DicomSequence) else ()
+
+
+def day(header: Dataset, *keywords: str) -> date | None:
+    """First of the named dates that is one (DA, also the old form 1999.12.31)."""
+    for keyword in keywords:
+        digits = text(header, keyword).replace(".", "")[:8]
+        if re.fullmatch(r"\d{8}", digits):
+            try:
+                return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+            except ValueError:
+                continue
+    return None

@@ -1,0 +1,210 @@
+"""A series as a volume: slices stacked to an even grid in patient space, with how it was acquired."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from ..errors import Code, DicomRefused, GeometryRefused
+from ..progress import Progress, silent
+from ..records import Acquisition, LoadedSeries, Modality, Notice, Unit, Volume, YesNo
+from .frames import FrameStack, SeriesScan, Source, decode, scan_series
+from .geometry import SAME_POSITION_MM, affine, even_grid, resample_slices, slice_normal
+from .headers import day, items, number, text
+
+_ELEMENTS = {
+    "CARBON": "C",
+    "NITROGEN": "N",
+    "OXYGEN": "O",
+    "FLUORINE": "F",
+    "SODIUM": "Na",
+    "SCANDIUM": "Sc",
+    "COPPER": "Cu",
+    "GALLIUM": "Ga",
+    "RUBIDIUM": "Rb",
+    "YTTRIUM": "Y",
+    "ZIRCONIUM": "Zr",
+    "IODINE": "I",
+    "TERBIUM": "Tb",
+    "LUTETIUM": "Lu",
+}
+_NO_CONTRAST = re.compile(r"(NONE|NO|N|NIL|WITHOUT.*|NATIVE?|NO[ _-]?CONTRAST.*|NON[ _-]?CONTRAST.*|0)", re.IGNORECASE)
+_MOMENTS = (
+    "AcquisitionTime",
+    "FrameReferenceTime",
+    "TriggerTime",
+    "TemporalPositionIndex",
+    "TemporalPositionIdentifier",
+    "NominalPercentageOfCardiacPhase",
+    "NominalPercentageOfRespiratoryPhase",
+)
+
+
+def to_volume(
+    stack: FrameStack, modality: Modality, unit: Unit, scale: Sequence[float] | NDArray[np.float64] | None = None
+) -> tuple[Volume, tuple[Notice, ...]]:
+    """Stack slices to a volume on an even grid.
+
+    Parameters
+    ----------
+    stack : FrameStack
+    scale : K factors or None
+        Multiplies each slice, before any resampling (SUV per stored unit, slice by slice).
+
+    Returns
+    -------
+    volume : Volume
+        float32, or int16 where the stack is int16 and even.
+    notices : tuple of Notice
+        SLICES_RESAMPLED where the slices are uneven.
+
+    Raises
+    ------
+    GeometryRefused
+        BAD_GEOMETRY, DUPLICATE_SLICES, MISSING_SLICES, GANTRY_TILT.
+    """
+    normal = slice_normal(stack.row_direction, stack.column_direction)
+    _refuse_repeats(stack)
+    grid = even_grid(stack.positions_lps, normal, stack.pixel_spacing_mm)
+    values = stack.values
+    if scale is not None:
+        factors = np.asarray(scale, np.float32)
+        values = values * factors[:, None, None]
+    notices: tuple[Notice, ...] = ()
+    if grid.sampling is not None:
+        values = resample_slices(values, grid.sampling)
+        smallest, _, largest = grid.steps_mm
+        notices = (
+            Notice(
+                "SLICES_RESAMPLED",
+                f"The slices are {smallest:.2f} to {largest:.2f} mm apart; they were resampled linearly to an even "
+                f"{grid.step_mm:.3f} mm.",
+            ),
+        )
+    sideways = stack.positions_lps - np.outer(stack.positions_lps @ normal, normal)
+    origin = sideways.mean(axis=0) + grid.start_mm * normal
+    matrix = affine(origin, stack.row_direction, stack.column_direction, grid.step_mm * normal, stack.pixel_spacing_mm)
+    return Volume(values, matrix, modality, unit), notices
+
+
+def load_ct(source: Source, progress: Progress = silent) -> LoadedSeries:
+    """Read a CT series in HU on an even grid.
+
+    Padding (Pixel Padding Value, often -2000 or -3024 HU after rescaling) is left as it is; ``imaging`` turns it to
+    air.
+
+    Raises
+    ------
+    DicomRefused
+        As :func:`scan_series` and :func:`decode`; WRONG_MODALITY also for a CT whose values are no Hounsfield units
+        (Rescale Type, e.g. a perfusion or effective-atomic-number map).
+    GeometryRefused
+        BAD_GEOMETRY, DUPLICATE_SLICES, MISSING_SLICES, GANTRY_TILT.
+    """
+    scan = scan_series(source, "CT", progress)
+    notices = _hounsfield_notices(scan.headers)
+    _refuse_repeats(scan)
+    even_grid(scan.positions_lps, slice_normal(scan.row_direction, scan.column_direction), scan.pixel_spacing_mm)
+    volume, resampled = to_volume(decode(scan, progress), "CT", "HU")
+    return loaded_series(volume, scan.headers[0], notices + resampled)
+
+
+def loaded_series(volume: Volume, header: Dataset, notices: tuple[Notice, ...] = ()) -> LoadedSeries:
+    """Join a volume with what the header of its first slice says about the series."""
+    return LoadedSeries(
+        volume,
+        acquisition_of(header),
+        frame_of_reference_uid=text(header, "FrameOfReferenceUID"),
+        study_uid=text(header, "StudyInstanceUID"),
+        series_uid=text(header, "SeriesInstanceUID"),
+        notices=notices,
+    )
+
+
+def _hounsfield_notices(headers: Sequence[Dataset]) -> tuple[Notice, ...]:
+    kinds = {text(header, "RescaleType").upper() for header in headers}
+    foreign = sorted(kinds - {"", "HU", "US"})
+    if foreign:
+        raise DicomRefused(
+            Code.WRONG_MODALITY,
+            f"The CT values are no Hounsfield units (Rescale Type {', '.join(foreign)}).",
+            remedy="Choose the CT series in Hounsfield units, not a map computed from it.",
+        )
+    if "US" in kinds:
+        return (Notice("CT_UNIT_UNSPECIFIED", "The CT names no unit (Rescale Type US); its values were read as HU."),)
+    return ()
+
+
+# --- dynamic and gated series -----------------------------------------------------------------------------------------
+
+
+def _refuse_repeats(stack: FrameStack | SeriesScan) -> None:
+    """Refuse positions that were imaged several times, saying what kind of series that is."""
+    normal = slice_normal(stack.row_direction, stack.column_direction)
+    repeated = np.flatnonzero(np.diff(stack.positions_lps @ normal) <= SAME_POSITION_MM)
+    if not repeated.size:
+        return
+    first, second = stack.headers[repeated[0]], stack.headers[repeated[0] + 1]
+    if any(text(first, keyword) != text(second, keyword) for keyword in _MOMENTS):
+        raise GeometryRefused(
+            Code.DUPLICATE_SLICES,
+            "The series images the same place several times (a dynamic or gated series).",
+            remedy="Use the static series, or the average over time or over the gates.",
+        )
+
+
+# --- acquisition ------------------------------------------------------------------------------------------------------
+
+
+def acquisition_of(header: Dataset) -> Acquisition:
+    """Tell how a series was made, from a flat header, without anything that names the patient.
+
+    ``contrast`` (CT only): "yes" where an agent is named or said to be given, "no" where the header says that there
+    was none, "unknown" where it is silent. ``tracer``: name and nuclide, e.g. "DOTATOC Ga-68".
+    """
+    is_pet = text(header, "Modality") == "PT"
+    return Acquisition(
+        manufacturer=text(header, "Manufacturer"),
+        model=text(header, "ManufacturerModelName"),
+        date=day(header, "SeriesDate", "AcquisitionDate", "StudyDate"),
+        contrast="unknown" if is_pet else _contrast(header),
+        tracer=_tracer(header) if is_pet else "",
+        synthetic=text(header, "QualityControlSubject").upper() == "YES",
+    )
+
+
+def _contrast(header: Dataset) -> YesNo:
+    administered = {text(use, "ContrastBolusAgentAdministered") for use in items(header, "ContrastBolusUsageSequence")}
+    administered.add(text(header, "ContrastBolusAgentAdministered"))
+    if "YES" in administered:
+        return "yes"
+    agent = text(header, "ContrastBolusAgent")
+    if "NO" in administered or _NO_CONTRAST.fullmatch(agent):
+        return "no"
+    named = agent or items(header, "ContrastBolusAgentSequence") or (number(header, "ContrastBolusVolume") or 0) > 0
+    return "yes" if named else "unknown"
+
+
+def _tracer(header: Dataset) -> str:
+    for dose in items(header, "RadiopharmaceuticalInformationSequence")[:1]:
+        name = text(dose, "Radiopharmaceutical") or _meaning(dose, "RadiopharmaceuticalCodeSequence")
+        nuclide = _nuclide(_meaning(dose, "RadionuclideCodeSequence"))
+        known = nuclide.replace("-", "").lower() in re.sub(r"[\W_]", "", name).lower()
+        return name if known else f"{name} {nuclide}".strip()
+    return text(header, "Radiopharmaceutical")
+
+
+def _meaning(dose: Dataset, keyword: str) -> str:
+    return next((text(code, "CodeMeaning") for code in items(dose, keyword)), "")
+
+
+def _nuclide(meaning: str) -> str:
+    """Shorten "^68^Gallium" (DICOM's way of writing it) to "Ga-68"; leave anything else as it is."""
+    mass, element = re.search(r"\d{2,3}", meaning), re.search(r"[A-Za-z]{2,}", meaning)
+    if not mass or not element or element.group().upper() not in _ELEMENTS:
+        return meaning.replace("^", "")
+    return f"{_ELEMENTS[element.group().upper()]}-{mass.group()}"
