@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -13,12 +15,12 @@ from PRRTPredictorCore.records import CommonGrid, Unit, Volume
 
 def model_voxel_to_lps(grid: CommonGrid, kji: ArrayLike) -> NDArray[np.float64]:
     """LPS position in mm of model voxel indices (k, j, i), shape (..., 3); fractions lie between voxel centres."""
-    return _transform(grid.ijk_to_lps, np.asarray(kji, dtype=np.float64)[..., ::-1])
+    return _transform(grid.ijk_to_lps, np.flip(np.asarray(kji), axis=-1))
 
 
 def lps_to_model_voxel(grid: CommonGrid, lps_mm: ArrayLike) -> NDArray[np.float64]:
     """Fractional model voxel index (k, j, i) of LPS positions in mm, shape (..., 3); the inverse of the above."""
-    return _transform(np.linalg.inv(grid.ijk_to_lps), np.asarray(lps_mm, dtype=np.float64))[..., ::-1]
+    return np.flip(_transform(np.linalg.inv(grid.ijk_to_lps), np.asarray(lps_mm)), axis=-1)
 
 
 def to_pet_geometry(values: NDArray[np.floating], grid: CommonGrid, pet: Volume, unit: Unit = "saliency") -> Volume:
@@ -74,5 +76,5 @@ def _linear_weights(n_fine: int, n_model: int, span: Span) -> NDArray[np.float64
     return np.asarray(weights * inside[:, None], dtype=np.float64)
 
 
-def _transform(affine: NDArray[np.float64], points: NDArray[np.floating]) -> NDArray[np.float64]:
+def _transform(affine: NDArray[np.float64], points: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(points @ affine[:3, :3].T + affine[:3, 3], dtype=np.float64)

@@ -113,6 +113,8 @@ def _reduce(
     """Contract the three axes of ``array`` with their weights, slab by slab along the first."""
     used = [_support(one) for one in weights]
     array = array[used[0], used[1], used[2]]
+    if not array.size:
+        return np.full([len(one) for one in weights], outside, dtype=np.float32)
     first, second, third = (one[:, part].astype(np.float32) for one, part in zip(weights, used, strict=True))
     result = np.zeros((len(first), len(second) * len(third)), dtype=np.float32)
     step = max(1, _BLOCK_VOXELS // max(1, array.shape[1] * array.shape[2]))
