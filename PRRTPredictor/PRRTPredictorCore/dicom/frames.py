@@ -6,10 +6,8 @@ picks the image slices and orders them; :func:`decode` reads the pixels into one
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,18 @@ from ..progress import Progress, silent
 from ..records import Modality
 from .decoding import PixelSource, locate_pixels, stored_frames
 from .geometry import orthonormal, slice_normal
-from .headers import DicomFile, files_of, flat_headers, number, numbers, open_file, open_files, text, truncated
+from .headers import (
+    DicomFile,
+    files_of,
+    flat_headers,
+    number,
+    numbers,
+    open_file,
+    open_files,
+    text,
+    truncated,
+    without_warnings,
+)
 
 Source = Path | str | Sequence[Path]
 
@@ -37,11 +46,10 @@ PET_AND_CT_CLASSES = {
 }
 """SOP classes of the images that this software reads, and the modality of each (PS3.4, annex B.5)."""
 
-_BESIDE_IMAGES = frozenset(
-    "SEG RTSTRUCT RTPLAN RTDOSE RTRECORD PR REG KO SR RWV FID DOC PLAN M3D ANN SMR STAIN TEXTUREMAP".split()
-)
+_BESIDE_IMAGES = frozenset({"ANN", "DOC", "FID", "KO", "M3D", "PLAN", "PR", "REG", "RWV", "SEG", "SR"})
 _ORIENTATION_TOLERANCE = 1e-3
 _SPACING_TOLERANCE = 1e-3  # relative
+_INT16 = np.iinfo(np.int16)
 _NAMES = {"PT": "PET", "CT": "CT"}
 
 
@@ -200,7 +208,11 @@ def _named_file(path: Path) -> DicomFile:
 def _is_image(file: DicomFile) -> bool:
     if file.sop_class in PET_AND_CT_CLASSES:
         return True
-    return number(file.header, "Rows") is not None and text(file.header, "Modality") not in _BESIDE_IMAGES
+    return number(file.header, "Rows") is not None and not _is_beside_images(text(file.header, "Modality"))
+
+
+def _is_beside_images(modality: str) -> bool:
+    return modality in _BESIDE_IMAGES or modality.startswith("RT")
 
 
 def _modality_of(file: DicomFile) -> str:
@@ -333,19 +345,16 @@ def decode(scan: SeriesScan, progress: Progress = silent) -> FrameStack:
     whole = scan.modality == "CT" and all(slope == 1 and intercept == int(intercept) for slope, intercept in rescales)
     first = scan.places[0].source
     values = np.empty((len(scan.places), first.rows, first.columns), np.int16 if whole else np.float32)
-    slots: dict[Path, list[int]] = {}
+    by_file: dict[Path, list[int]] = {}
     for k, place in enumerate(scan.places):
-        slots.setdefault(place.source.path, [0] * place.source.frames)[place.index] = k
-
-    def read(path: Path) -> None:
-        source = scan.places[slots[path][0]].source
-        for k, stored in zip(slots[path], stored_frames(source), strict=True):
-            _rescale_into(values[k], stored, *rescales[k])
-
-    workers = min(8, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers) as pool:
-        for done, _ in enumerate(pool.map(read, slots), start=1):
-            progress(f"{_NAMES[scan.modality]} pixels", done, len(slots))
+        by_file.setdefault(place.source.path, []).append(k)
+    # One thread: the decoders hold Python's lock, and native slices are read as fast as memory takes them.
+    with without_warnings():
+        for done, slices in enumerate(by_file.values(), start=1):
+            slices.sort(key=lambda k: scan.places[k].index)
+            for k, stored in zip(slices, stored_frames(scan.places[slices[0]].source), strict=True):
+                _rescale_into(values[k], stored, *rescales[k])
+            progress(f"{_NAMES[scan.modality]} pixels", done, len(by_file))
     return FrameStack(
         values, scan.positions_lps, scan.row_direction, scan.column_direction, scan.pixel_spacing_mm, scan.headers
     )
@@ -364,10 +373,14 @@ def _rescale(place: FramePlace) -> tuple[float, float]:
 
 
 def _rescale_into(out: NDArray[Any], stored: NDArray[Any], slope: float, intercept: float) -> None:
-    if out.dtype == np.int16:
-        shifted = stored.astype(np.int32) + int(intercept)
-        np.copyto(out, np.clip(shifted, -32768, 32767), casting="unsafe")
-    else:
+    if out.dtype == np.float32:
         np.multiply(stored, slope, out=out, casting="unsafe")
         if intercept:
             out += np.float32(intercept)
+        return
+    offset = int(intercept)
+    if stored.min() + offset >= _INT16.min and stored.max() + offset <= _INT16.max:
+        # Both terms may wrap round on their own; the sum, which fits, is right.
+        np.add(stored, np.array(offset).astype(np.int16), out=out, dtype=np.int16, casting="unsafe")
+    else:
+        np.copyto(out, np.clip(stored.astype(np.int64) + offset, _INT16.min, _INT16.max), casting="unsafe")

@@ -8,6 +8,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -56,7 +57,9 @@ class DicomFile:
         Everything before the pixel data, as written (functional groups not yet flattened).
     pixel_offset : int
         Byte at which the pixel data element starts; the file's size when there is none. Without meaning for a
-        deflated transfer syntax.
+        deflated transfer syntax, as is ``pixel_element``.
+    pixel_element : bytes
+        The first twelve bytes of that element: its tag, VR and length.
     size : int
         Bytes in the file.
     """
@@ -64,6 +67,7 @@ class DicomFile:
     path: Path
     header: Dataset
     pixel_offset: int
+    pixel_element: bytes
     size: int
 
     @property
@@ -134,14 +138,12 @@ def open_file(path: Path) -> DicomFile | None:
         is not.
     """
     try:
-        with path.open("rb") as file, warnings.catch_warnings():
-            # pydicom warns of values that break a rule of their VR; what matters is checked where it is used.
-            warnings.simplefilter("ignore")
+        with path.open("rb") as file, without_warnings():
             size = path.stat().st_size
             if size == 0 and path.suffix.lower() in _DICOM_SUFFIXES:
                 raise truncated(path, "The file is empty.")
             header = dcmread(file, stop_before_pixels=True)
-            return DicomFile(path, header, file.tell(), size)
+            return DicomFile(path, header, file.tell(), file.read(12), size)
     except InvalidDicomError:
         return None
     except OSError as error:
@@ -167,6 +169,14 @@ def open_files(files: Sequence[Path], progress: Progress = silent, stage: str = 
         progress(stage, done, len(files))
         if file is not None:
             yield file
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Silence pydicom's warnings of values that break a rule of their VR; what matters is checked where it is used."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def truncated(path: Path, message: str) -> DicomRefused:
@@ -244,7 +254,7 @@ def _overlay(target: Dataset, group: Dataset) -> None:
             target[tag] = group.get_item(tag)
             continue
         item = value[0]
-        target.update({inner: item.get_item(inner) for inner in item.keys()})
+        target.update({inner: item.get_item(inner) for inner in list(item.keys())})
 
 
 def _add_classic_names(frame: Dataset) -> None:

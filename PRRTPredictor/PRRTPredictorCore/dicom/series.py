@@ -13,7 +13,7 @@ from ..errors import Code, DicomRefused, GeometryRefused
 from ..progress import Progress, silent
 from ..records import Acquisition, LoadedSeries, Modality, Notice, Unit, Volume, YesNo
 from .frames import FrameStack, SeriesScan, Source, decode, scan_series
-from .geometry import SAME_POSITION_MM, affine, even_grid, resample_slices, slice_normal
+from .geometry import SAME_POSITION_MM, SliceGrid, affine, even_grid, resample_slices, slice_normal
 from .headers import day, items, number, text
 
 _ELEMENTS = {
@@ -68,8 +68,7 @@ def to_volume(
         BAD_GEOMETRY, DUPLICATE_SLICES, MISSING_SLICES, GANTRY_TILT.
     """
     normal = slice_normal(stack.row_direction, stack.column_direction)
-    _refuse_repeats(stack)
-    grid = even_grid(stack.positions_lps, normal, stack.pixel_spacing_mm)
+    grid = check_geometry(stack)
     values = stack.values
     if scale is not None:
         factors = np.asarray(scale, np.float32)
@@ -91,6 +90,19 @@ def to_volume(
     return Volume(values, matrix, modality, unit), notices
 
 
+def check_geometry(slices: SeriesScan | FrameStack) -> SliceGrid:
+    """Find the even grid of a series or refuse it; on a scan this needs no pixels.
+
+    Raises
+    ------
+    GeometryRefused
+        BAD_GEOMETRY, DUPLICATE_SLICES (saying so when the series is dynamic or gated), MISSING_SLICES, GANTRY_TILT.
+    """
+    _refuse_repeats(slices)
+    normal = slice_normal(slices.row_direction, slices.column_direction)
+    return even_grid(slices.positions_lps, normal, slices.pixel_spacing_mm)
+
+
 def load_ct(source: Source, progress: Progress = silent) -> LoadedSeries:
     """Read a CT series in HU on an even grid.
 
@@ -107,8 +119,7 @@ def load_ct(source: Source, progress: Progress = silent) -> LoadedSeries:
     """
     scan = scan_series(source, "CT", progress)
     notices = _hounsfield_notices(scan.headers)
-    _refuse_repeats(scan)
-    even_grid(scan.positions_lps, slice_normal(scan.row_direction, scan.column_direction), scan.pixel_spacing_mm)
+    check_geometry(scan)
     volume, resampled = to_volume(decode(scan, progress), "CT", "HU")
     return loaded_series(volume, scan.headers[0], notices + resampled)
 
