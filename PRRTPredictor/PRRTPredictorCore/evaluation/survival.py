@@ -1,0 +1,149 @@
+"""Progression-free survival over time: Kaplan–Meier estimates and log-rank tests, by lifelines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from PRRTPredictorCore.evaluation.resampling import Floats
+from PRRTPredictorCore.records import FoldPredictions
+
+THRESHOLD_MONTHS = 12.0
+"""Short and long PFS part here (paper, section 2.4)."""
+
+
+@dataclass(frozen=True, eq=False)
+class KaplanMeier:
+    """A Kaplan–Meier estimate.
+
+    Attributes
+    ----------
+    times : ndarray, shape (T,)
+        Months, starting at 0; the estimate is constant from each to the next.
+    survival, ci_low, ci_high : ndarray, shape (T,)
+        Progression-free share and its pointwise 95 % interval (exponential Greenwood).
+    ticks, at_risk : ndarray, shape (A,)
+        Months, and the patients still under observation and free of progression just before each.
+    median_months, lower_quartile_months, upper_quartile_months : float
+        First time at which survival is at most 0.5, 0.75 and 0.25; infinite when that is not reached.
+    """
+
+    times: Floats
+    survival: Floats
+    ci_low: Floats
+    ci_high: Floats
+    ticks: Floats
+    at_risk: NDArray[np.int64]
+    median_months: float
+    lower_quartile_months: float
+    upper_quartile_months: float
+    patients: int
+    events: int
+
+
+@dataclass(frozen=True)
+class LogRank:
+    """A log-rank test of two or more groups: chi-squared statistic, degrees of freedom, p."""
+
+    statistic: float
+    degrees_of_freedom: int
+    p: float
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedGroups:
+    """Patients by their predicted group.
+
+    Attributes
+    ----------
+    codes : tuple of str
+    mean_probability : ndarray, shape (n,)
+        Each patient's mean out-of-fold probability of long PFS over the repeats.
+    long : ndarray of bool, shape (n,)
+        ``mean_probability`` of 0.5 or more.
+    """
+
+    codes: tuple[str, ...]
+    mean_probability: Floats
+    long: NDArray[np.bool_]
+
+
+def kaplan_meier(months: Floats, event: NDArray[np.bool_], ticks: Floats | None = None) -> KaplanMeier:
+    """Estimate the progression-free share over time.
+
+    Parameters
+    ----------
+    months : ndarray, shape (n,)
+        Time from the first PRRT cycle to progression, death or the last follow-up.
+    event : ndarray of bool, shape (n,)
+        Progression or death was observed; False = censored.
+    ticks : ndarray, shape (A,), optional
+        Months at which the patients at risk are counted; every 6 to 24 months by default.
+    """
+    from lifelines import KaplanMeierFitter
+    from lifelines.utils import qth_survival_times
+
+    months, event = np.asarray(months, dtype=np.float64), np.asarray(event, dtype=bool)
+    fitter = KaplanMeierFitter().fit(months, event)
+    function, interval = fitter.survival_function_, fitter.confidence_interval_
+    ticks = risk_ticks(float(months.max())) if ticks is None else np.asarray(ticks, dtype=np.float64)
+
+    def reached(share: float) -> float:
+        return float(np.squeeze(np.asarray(qth_survival_times(share, function), dtype=np.float64)))
+
+    return KaplanMeier(
+        times=function.index.to_numpy(dtype=np.float64),
+        survival=function.iloc[:, 0].to_numpy(dtype=np.float64),
+        ci_low=interval.iloc[:, 0].to_numpy(dtype=np.float64),
+        ci_high=interval.iloc[:, 1].to_numpy(dtype=np.float64),
+        ticks=ticks,
+        at_risk=(months[None, :] >= ticks[:, None]).sum(axis=1),
+        median_months=reached(0.5),
+        lower_quartile_months=reached(0.75),
+        upper_quartile_months=reached(0.25),
+        patients=int(months.size),
+        events=int(event.sum()),
+    )
+
+
+def risk_ticks(longest_months: float) -> Floats:
+    """Multiples of half a year (or more) that cut the follow-up into at most eight parts."""
+    step = next((step for step in (6.0, 12.0, 24.0, 60.0) if longest_months / step <= 8), 120.0)
+    return np.arange(0.0, longest_months + 1e-9, step)
+
+
+def log_rank(months: Floats, event: NDArray[np.bool_], group: NDArray[np.int64]) -> LogRank | None:
+    """Log-rank test of equal survival across groups; None when there is only one group.
+
+    Parameters
+    ----------
+    months, event : ndarray, shape (n,)
+        As in :func:`kaplan_meier`.
+    group : ndarray of int or bool, shape (n,)
+    """
+    from lifelines.statistics import multivariate_logrank_test
+
+    labels = np.asarray(group).astype(np.int64)
+    groups = np.unique(labels).size
+    if groups < 2:
+        return None
+    test = multivariate_logrank_test(np.asarray(months, float), labels, np.asarray(event, bool))
+    return LogRank(statistic=float(test.test_statistic), degrees_of_freedom=groups - 1, p=float(test.p_value))
+
+
+def predicted_groups(folds: Sequence[FoldPredictions], threshold: float = 0.5) -> PredictedGroups:
+    """Put every patient into one predicted group, from out-of-fold predictions only.
+
+    A patient is held out once a repeat; the mean of those probabilities decides. So each patient enters a survival
+    comparison once, and never through a model that has seen him.
+    """
+    gathered: dict[str, list[float]] = {}
+    for fold in folds:
+        for code, probability in zip(fold.codes, fold.probability.tolist(), strict=True):
+            gathered.setdefault(code, []).append(probability)
+    codes = tuple(sorted(gathered))
+    mean = np.array([np.mean(gathered[code]) for code in codes])
+    return PredictedGroups(codes=codes, mean_probability=mean, long=mean >= threshold)

@@ -1,0 +1,63 @@
+"""Kaplan–Meier and log-rank on lifelines' own data sets and by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from lifelines.datasets import load_rossi, load_waltons
+from test_evaluation_discrimination import fold
+
+from PRRTPredictorCore.evaluation.survival import kaplan_meier, log_rank, predicted_groups, risk_ticks
+
+
+def test_waltons_log_rank() -> None:
+    data = load_waltons()
+    test = log_rank(data["T"].to_numpy(), data["E"].to_numpy(bool), (data["group"] == "control").to_numpy())
+    assert test is not None
+    assert test.statistic == pytest.approx(122.25, abs=0.01)  # printed in lifelines' documentation
+    assert test.degrees_of_freedom == 1
+    assert test.p < 1e-27
+
+
+def test_waltons_median() -> None:
+    data = load_waltons()
+    curve = kaplan_meier(data["T"].to_numpy(), data["E"].to_numpy(bool))
+    assert curve.median_months == 56.0  # printed in lifelines' documentation
+    assert (curve.patients, curve.events) == (163, 156)
+
+
+def test_by_hand_with_censoring() -> None:
+    curve = kaplan_meier(
+        np.array([2.0, 4.0, 4.0, 7.0, 9.0]), np.array([1, 1, 0, 1, 1], bool), ticks=np.array([0, 4, 8])
+    )
+    assert curve.times.tolist() == [0, 2, 4, 7, 9]
+    assert curve.survival == pytest.approx([1, 0.8, 0.6, 0.3, 0])
+    assert curve.at_risk.tolist() == [5, 4, 1]
+    assert curve.median_months == 7.0
+    assert curve.lower_quartile_months == 4.0
+    assert curve.upper_quartile_months == 9.0
+    assert (curve.patients, curve.events) == (5, 4)
+    assert ((curve.ci_low <= curve.survival) & (curve.survival <= curve.ci_high))[:-1].all()
+
+
+def test_quantiles_never_reached_are_infinite() -> None:
+    data = load_rossi()  # three quarters are censored
+    curve = kaplan_meier(data["week"].to_numpy(), data["arrest"].to_numpy(bool))
+    assert np.isinf(curve.median_months)
+    assert curve.survival[-1] == pytest.approx(1 - 114 / 432)
+
+
+def test_one_group_has_no_log_rank() -> None:
+    assert log_rank(np.arange(1.0, 5.0), np.ones(4, bool), np.zeros(4, int)) is None
+
+
+def test_risk_ticks_are_few_and_round() -> None:
+    assert risk_ticks(40.0).tolist() == [0, 6, 12, 18, 24, 30, 36]
+    assert all(len(risk_ticks(longest)) <= 10 for longest in (3.0, 47.0, 95.0, 200.0, 600.0))
+
+
+def test_each_patient_enters_the_predicted_groups_once() -> None:
+    groups = predicted_groups([fold([1, 0], [0.9, 0.4]), fold([1, 0], [0.2, 0.6], repeat=1)])
+    assert groups.codes == ("P-000", "P-001")
+    assert groups.mean_probability == pytest.approx([0.55, 0.5])
+    assert groups.long.tolist() == [True, True]
