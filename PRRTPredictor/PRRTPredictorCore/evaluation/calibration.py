@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from PRRTPredictorCore.evaluation.discrimination import prevalence_long
 from PRRTPredictorCore.evaluation.resampling import (
@@ -166,8 +167,8 @@ def _fit(design: Floats, y: Floats, weights: Floats, offset: Floats | None = Non
         beta += np.clip(step, -5.0, 5.0)
         if np.abs(step).max() < 1e-9:
             break
-    settled = (np.abs(step) < 1e-6).all(axis=1) & (np.abs(beta) < 50.0).all(axis=1)
-    return np.where(settled[:, None], beta, np.nan)
+    settled = np.all((np.abs(step) < 1e-6) & (np.abs(beta) < 50.0), axis=1, keepdims=True)
+    return np.where(settled, beta, np.nan)
 
 
 def _curve(y: Floats, probability: Floats, weights: Floats, bins: int) -> tuple[CalibrationBin, ...]:
