@@ -11,7 +11,6 @@ from ..errors import Code, CohortRefused
 from ..records import Cohort, CohortPatient, Notice, Violation
 from .eligibility import (
     CRITERIA,
-    Criterion,
     flow_chart,
     has_both_classes,
     interval_notices,
@@ -70,7 +69,7 @@ def check_cohort(csv: Path) -> Cohort:
         exclusions=flow_chart(excluded, len(checked) - len(fit) + sheet.broken_lines, len(patients)),
         violations=tuple(sorted([*missing, *sheet.violations, *in_rows, *doubles], key=lambda one: one.row)),
         pet_interval=pet_interval(patients),
-        notices=_notices(sheet, patients, excluded),
+        notices=_notices(sheet, patients),
         extra_columns=extra_columns(sheet.columns),
     )
 
@@ -143,19 +142,20 @@ def _doubles(rows: Sequence[Row], checked: Sequence[CheckedRow]) -> list[Violati
     return doubles
 
 
-def _notices(sheet: Sheet, patients: Sequence[CohortPatient], excluded: Sequence[Criterion]) -> tuple[Notice, ...]:
-    notices = [
-        Notice(lab.code, f"row {patient.row}: {lab.message}")
-        for patient in patients
-        for lab in lab_notices(patient.labs)
-    ]
-    notices += interval_notices(patients)
-    notices += _unproved(sheet, patients)
+def _notices(sheet: Sheet, patients: Sequence[CohortPatient]) -> tuple[Notice, ...]:
+    notices = []
     made = _count(patients, lambda patient: patient.synthetic)
     if made:
         notices.append(Notice("SYNTHETIC", f"{made} of {len(patients)} patients are made, not real."))
     if patients and not has_both_classes(patients):
         notices.append(Notice("ONE_CLASS", "All patients have the same outcome; no model can be trained."))
+    notices += _unproved(sheet, patients)
+    notices += interval_notices(patients)
+    notices += [
+        Notice(lab.code, f"row {patient.row}: {lab.message}")
+        for patient in patients
+        for lab in lab_notices(patient.labs)
+    ]
     return tuple(notices)
 
 

@@ -82,6 +82,8 @@ def _flow_chart(cohort: Cohort) -> str:
 
 
 def _interval(interval: PetInterval) -> str:
+    if not interval.known + interval.unknown:
+        return ""
     if interval.median_days is None:
         return "PET to first cycle: not known (pet_date or prrt_start is empty)."
     unknown = f"; unknown in {interval.unknown}" if interval.unknown else ""

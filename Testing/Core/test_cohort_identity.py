@@ -1,0 +1,127 @@
+"""Study codes: keyed, stable, free of the identifier; the key private and made once."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from PRRTPredictorCore.cohort.identity import KEY_FILE, config_dir, study_code
+from PRRTPredictorCore.errors import Code, CohortRefused, InputRefused
+
+POSIX_USER = os.name == "posix" and hasattr(os, "geteuid") and os.geteuid() != 0
+
+
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PRRT_CONFIG_DIR", str(tmp_path / "config"))
+    return tmp_path / "config"
+
+
+def test_a_code_is_short_stable_and_tells_nothing() -> None:
+    code = study_code("Mustermann^Max")
+    assert re.fullmatch(r"P-[0-9a-f]{10}", code)
+    assert study_code("Mustermann^Max") == code
+    assert study_code("Mustermann^Moritz") != code
+
+
+def test_blanks_padding_and_case_do_not_make_a_second_patient() -> None:
+    assert len({study_code(one) for one in ("pat-7", "PAT-7", " PAT-7 ", "PAT-7\0", "ＰＡＴ-7")}) == 1
+
+
+@pytest.mark.parametrize(
+    "hostile", ["../../etc/passwd", "<script>alert(1)</script>", "=cmd()|' /C calc'!A0", "'; DROP", "\ud800"]
+)
+def test_hostile_identifiers_are_harmless(hostile: str) -> None:
+    assert re.fullmatch(r"P-[0-9a-f]{10}", study_code(hostile))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(st.text(min_size=1).filter(lambda text: text.strip(" \t\r\n\0")))
+def test_any_text_gives_a_code(identifier: str) -> None:
+    try:
+        code = study_code(identifier)
+    except CohortRefused:
+        assert not identifier.strip()  # blanks of other alphabets become plain blanks
+    else:
+        assert re.fullmatch(r"P-[0-9a-f]{10}", code)
+
+
+@pytest.mark.parametrize("empty", ["", "  ", "\0"])
+def test_an_empty_identifier_is_refused(empty: str) -> None:
+    with pytest.raises(CohortRefused) as caught:
+        study_code(empty)
+    assert caught.value.code is Code.COHORT_VALUE
+
+
+def test_another_key_gives_other_codes(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = study_code("PAT-7")
+    monkeypatch.setenv("PRRT_CONFIG_DIR", str(tmp_path / "another"))
+    assert study_code("PAT-7") != code
+    monkeypatch.setenv("PRRT_CONFIG_DIR", str(config))
+    assert study_code("PAT-7") == code
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps the profile private by other means")
+def test_only_the_user_can_read_the_key(config: Path) -> None:
+    study_code("PAT-7")
+    assert stat.S_IMODE((config / KEY_FILE).stat().st_mode) == 0o600
+
+
+def test_without_an_override_the_key_lies_in_the_users_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PRRT_CONFIG_DIR")
+    assert config_dir().name == "PRRTPredictor"
+
+
+def test_creators_at_the_same_time_agree(config: Path) -> None:
+    line = "from PRRTPredictorCore.cohort.identity import study_code; print(study_code('PAT-7'))"
+    running = [
+        subprocess.Popen([sys.executable, "-c", line], stdout=subprocess.PIPE, text=True, env=dict(os.environ))
+        for _ in range(6)
+    ]
+    codes = {process.communicate(timeout=60)[0].strip() for process in running}
+    assert all(process.returncode == 0 for process in running)
+    assert codes == {study_code("PAT-7")}
+
+
+@pytest.mark.parametrize("content", [b"", b"too short", b"z" * 64, b"\xff" * 64, b"0" * 66])
+def test_a_damaged_key_is_refused_and_not_replaced(
+    config: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("PRRTPredictorCore.cohort.identity._PATIENCE_SECONDS", 0.05)
+    config.mkdir()
+    (config / KEY_FILE).write_bytes(content)
+    with pytest.raises(InputRefused) as caught:
+        study_code("PAT-7")
+    assert caught.value.code is Code.STUDY_KEY
+    assert "PAT-7" not in str(caught.value)
+    assert (config / KEY_FILE).read_bytes() == content
+
+
+def test_a_key_that_is_a_folder_or_a_folder_that_is_a_file_is_refused(config: Path) -> None:
+    (config / KEY_FILE).mkdir(parents=True)
+    with pytest.raises(InputRefused) as caught:
+        study_code("PAT-7")
+    assert caught.value.code is Code.STUDY_KEY
+    (config / KEY_FILE).rmdir()
+    config.rmdir()
+    config.write_text("a file")
+    with pytest.raises(InputRefused) as caught:
+        study_code("PAT-7")
+    assert caught.value.code is Code.STUDY_KEY
+
+
+@pytest.mark.skipif(not POSIX_USER, reason="root reads everything; Windows has other rights")
+def test_an_unreadable_key_is_refused(config: Path) -> None:
+    study_code("PAT-7")
+    (config / KEY_FILE).chmod(0)
+    with pytest.raises(InputRefused) as caught:
+        study_code("PAT-7")
+    assert caught.value.code is Code.STUDY_KEY

@@ -1,0 +1,212 @@
+"""Labs: units, plausibility, what is refused and why, sampling date, De Ritis ratio."""
+
+from __future__ import annotations
+
+import math
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from PRRTPredictorCore.cohort.labs import (
+    LabUnits,
+    accepted_range,
+    accepted_units,
+    canonical_unit,
+    check_sampling_date,
+    lab_notices,
+    lab_value,
+    make_labs,
+)
+from PRRTPredictorCore.errors import Code, LabRefused
+from PRRTPredictorCore.records import LABS, Labs
+
+ENZYMES = ("ast", "alt", "ggt")
+PAPER_RANGES = {"ast": (14, 139), "alt": (7, 132), "ggt": (9, 691), "cga": (24, 99590)}
+
+
+def refusal(lab: str, value: float | str | None, unit: str = "") -> LabRefused:
+    with pytest.raises(LabRefused) as caught:
+        lab_value(lab, value, unit)
+    assert caught.value.exit_code == 3
+    assert caught.value.remedy
+    return caught.value
+
+
+@pytest.mark.parametrize("spelling", ["ukat/L", "µkat/L", "\u03bckat/l", "\u00b5KAT / l", "ukat/l", " µkat/l "])
+@pytest.mark.parametrize("lab", ENZYMES)
+def test_a_microkatal_is_sixty_units(lab: str, spelling: str) -> None:
+    assert lab_value(lab, 0.5, spelling) == 30.0
+    assert canonical_unit(lab, spelling) == "µkat/L"
+
+
+@pytest.mark.parametrize("spelling", ["", "U/L", "u/l", "IU/L", "I.U./L", "U / l"])
+def test_units_per_litre_stay(spelling: str) -> None:
+    assert lab_value("ast", 28, spelling) == 28.0
+
+
+@pytest.mark.parametrize("spelling", ["", "ug/L", "µg/l", "\u03bcg/L", "mcg/L", "ng/mL", "NG/ML"])
+def test_nanograms_per_millilitre_are_micrograms_per_litre(spelling: str) -> None:
+    assert lab_value("cga", 419, spelling) == 419.0
+
+
+@given(st.sampled_from(ENZYMES), st.floats(min_value=0.05, max_value=10))
+def test_the_unit_never_changes_the_quantity(lab: str, microkatal: float) -> None:
+    in_units = lab_value(lab, microkatal, "µkat/L")
+    assert in_units == microkatal * 60
+    if in_units in accepted_range(lab, "U/L"):
+        assert lab_value(lab, in_units, "U/L") == in_units
+
+
+@given(st.sampled_from(LABS), st.floats(min_value=5, max_value=5000))
+def test_text_and_number_mean_the_same(lab: str, value: float) -> None:
+    assert lab_value(lab, repr(value)) == lab_value(lab, value) == value
+
+
+@given(st.integers(5, 999), st.integers(0, 99))
+def test_a_decimal_comma_is_a_decimal_point(whole: int, hundredths: int) -> None:
+    assert lab_value("ast", f"{whole},{hundredths:02d}") == float(f"{whole}.{hundredths:02d}")
+
+
+@pytest.mark.parametrize("lab", LABS)
+def test_the_papers_ranges_pass_without_a_refusal(lab: str) -> None:
+    for value in PAPER_RANGES[lab]:
+        assert lab_value(lab, value) == value
+    for value in PAPER_RANGES[lab] if lab != "cga" else ():
+        assert lab_value(lab, value / 60, "µkat/L") == pytest.approx(value, rel=1e-15)
+
+
+@given(st.sampled_from(LABS), st.one_of(st.none(), st.text(max_size=12), st.floats()), st.text(max_size=8))
+def test_whatever_comes_in_the_answer_is_a_believable_number_or_a_typed_refusal(
+    lab: str, value: float | str | None, unit: str
+) -> None:
+    try:
+        result = lab_value(lab, value, unit)
+    except LabRefused:
+        return
+    assert math.isfinite(result)
+    assert result > 0
+
+
+@pytest.mark.parametrize("value", [None, "", "  ", "NA", "n/a", "NaN", float("nan"), "-", "unknown"])
+def test_missing(value: float | str | None) -> None:
+    assert refusal("alt", value).code is Code.LAB_MISSING
+
+
+@pytest.mark.parametrize("value", [0, -1, "0", "-28", "\u221228", "0,0"])
+def test_not_positive(value: float | str) -> None:
+    assert refusal("ggt", value).code is Code.LAB_NOT_POSITIVE
+
+
+@pytest.mark.parametrize(
+    "value", ["high", "28 U/L", "1,234", "99,590", "1.234,5", "99 590", "<10", "=cmd()", "2020-01-01"]
+)
+def test_text_and_ambiguous_numbers(value: str) -> None:
+    assert refusal("cga", value).code is Code.LAB_UNREADABLE
+
+
+def test_a_german_thousands_dot_is_refused_where_it_may_be_one() -> None:
+    assert lab_value("cga", "99.590") == 99.59
+    with pytest.raises(LabRefused, match="two ways") as caught:
+        lab_value("cga", "99.590", dot_may_group=True)
+    assert caught.value.code is Code.LAB_UNREADABLE
+    assert "99590" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("lab", "unit", "hint"),
+    [
+        ("ast", "mg/dL", "U/L or µkat/L"),
+        ("ast", "ug/L", "U/L or µkat/L"),
+        ("ast", "nkat/L", "1000 nkat/L"),
+        ("cga", "U/L", "assay"),
+        ("cga", "nmol/L", "assay"),
+        ("cga", "µkat/L", "µg/L"),
+        ("ggt", "%", "U/L"),
+    ],
+)
+def test_wrong_units(lab: str, unit: str, hint: str) -> None:
+    error = refusal(lab, 28, unit)
+    assert error.code is Code.LAB_UNIT
+    assert hint in error.remedy
+
+
+def test_a_name_that_slipped_into_the_unit_column_is_not_repeated() -> None:
+    for slipped in ("Mustermann", "12/03/1950", "Mustermann/Max Moritz"):
+        assert slipped not in str(refusal("ast", 28, slipped))
+
+
+@pytest.mark.parametrize(
+    ("lab", "value", "unit", "hint"),
+    [
+        ("ast", 0.5, "U/L", "µkat/L"),
+        ("alt", 0.45, "", "µkat/L"),
+        ("ggt", 1.02, "U/L", "µkat/L"),
+        ("ast", 28, "µkat/L", "U/L"),
+        ("alt", 28, "ukat/L", "1680 U/L"),
+        ("ggt", 61, "µkat/L", "U/L"),
+        ("cga", 3, "µg/L", "nmol/L"),
+        ("cga", 4.19e6, "ng/mL", "ng/L"),
+        ("ast", 1e5, "U/L", "5000"),
+        ("ast", math.inf, "U/L", "5000"),
+    ],
+)
+def test_absurd_values_and_the_unit_they_look_like(lab: str, value: float, unit: str, hint: str) -> None:
+    error = refusal(lab, value, unit)
+    assert error.code is Code.LAB_IMPLAUSIBLE
+    assert hint in error.remedy
+
+
+@pytest.mark.parametrize("lab", LABS)
+@pytest.mark.parametrize("edge", ["low", "high"])
+def test_the_limits_themselves_are_accepted_and_nothing_beyond(lab: str, edge: str) -> None:
+    for unit in accepted_units(lab):
+        limits = accepted_range(lab, unit)
+        inside = getattr(limits, edge)
+        beyond = math.nextafter(inside, math.inf if edge == "high" else 0)
+        assert lab_value(lab, inside, unit) > 0
+        assert refusal(lab, beyond, unit).code is Code.LAB_IMPLAUSIBLE
+
+
+def test_four_labs_at_once() -> None:
+    labs = make_labs("0,5", 25, 61.0, "419", LabUnits(ast="ukat/L", cga="ng/mL"), sampled_on=date(2020, 1, 20))
+    assert labs == Labs(30.0, 25.0, 61.0, 419.0, date(2020, 1, 20))
+    assert labs.de_ritis_ratio == 1.2
+
+
+def test_the_first_problem_names_its_lab() -> None:
+    with pytest.raises(LabRefused, match="GGT is missing"):
+        make_labs(28, 25, None, None)
+
+
+def test_an_unknown_lab_is_a_programming_error() -> None:
+    with pytest.raises(ValueError, match="no such lab"):
+        lab_value("ldh", 200)
+
+
+@pytest.mark.parametrize("days", [0, 1, 28])
+def test_four_weeks_before_the_first_cycle_are_accepted(days: int) -> None:
+    start = date(2020, 3, 10)
+    check_sampling_date(start - timedelta(days), start)
+
+
+@pytest.mark.parametrize(("days", "words"), [(29, "29 days before"), (400, "400 days before"), (-1, "1 days after")])
+def test_older_or_later_samples_are_refused(days: int, words: str) -> None:
+    start = date(2020, 3, 10)
+    with pytest.raises(LabRefused, match=words) as caught:
+        check_sampling_date(start - timedelta(days), start)
+    assert caught.value.code is Code.LAB_DATE
+
+
+def test_the_papers_extremes_are_usual() -> None:
+    assert lab_notices(Labs(28, 28, 61, 419)) == ()
+    assert not lab_notices(Labs(139, 132, 691, 99590))
+    assert not lab_notices(Labs(14, 7, 9, 24))
+
+
+def test_unusual_labs_and_ratios_are_noticed() -> None:
+    assert [one.code for one in lab_notices(Labs(600, 590, 61, 419))] == ["LAB_UNUSUAL", "LAB_UNUSUAL"]
+    for ast, alt in ((139.0, 7.0), (14.0, 132.0)):
+        (notice,) = lab_notices(Labs(ast, alt, 61, 419))
+        assert notice.code == "DE_RITIS_EXTREME"
