@@ -100,7 +100,9 @@ def test_unknown_intervals_are_counted() -> None:
 
 
 def test_a_pet_older_than_120_days_is_noticed() -> None:
-    notices = interval_notices([patient(0, 120), patient(1, 121), patient(2, 0), patient(3, None)])
+    patients = [patient(0, 120), patient(1, 121), patient(2, 0), patient(3, None)]
+    assert pet_interval(patients).long_intervals == 1
+    notices = interval_notices(patients)
     assert [one.code for one in notices] == ["PET_INTERVAL", "PET_INTERVAL"]
     assert "1 of 4" in notices[0].message
     assert "row 3: PET 121 days" in notices[1].message

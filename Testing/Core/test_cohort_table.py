@@ -113,6 +113,11 @@ def test_unambiguous_dates(tmp_path: Path, written: str, iso: str) -> None:
     assert str(only_patient(check(tmp_path, labs_date=written)).labs.sampled_on) == iso
 
 
+def test_pet_and_labs_on_the_day_of_the_first_cycle_are_accepted(tmp_path: Path) -> None:
+    patient = only_patient(check(tmp_path, pet_date="2020-02-03", labs_date="2020-02-03"))
+    assert patient.pet_date == patient.labs.sampled_on == patient.prrt_start
+
+
 # --- violations -------------------------------------------------------------------------------------------------------
 
 
