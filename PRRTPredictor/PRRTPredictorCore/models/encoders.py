@@ -180,6 +180,7 @@ class PretrainedCtEncoder(nn.Module):
         skeleton.load_state_dict(dict(encoder.tensors), strict=False, assign=True)
         stages = [nn.Sequential(skeleton.convInit, skeleton.down_layers[0]), *list(skeleton.down_layers)[1:]]
         cut = len(stages) - trainable_stages
+        # Folds share the frozen tensors: a copy of them, such as a conversion to channels_last, would undo that.
         self.front = nn.Sequential(*stages[:cut]).requires_grad_(False)
         self.tail = nn.Sequential(*stages[cut:])
         for parameter in self.tail.parameters():

@@ -28,7 +28,13 @@ LAYOUT_VERSION = 1
 class FittedModel(Protocol):
     """What a fold leaves, network or forest."""
 
-    spec: ModelSpec
+    @property
+    def spec(self) -> ModelSpec:
+        """The registry entry."""
+
+    @property
+    def n_tabular(self) -> int:
+        """Tabular inputs that the model expects; 0 when it uses none."""
 
     def predict(
         self,
@@ -108,13 +114,17 @@ class FittedNetwork(nn.Module):
         tabular: TabularNormaliser | None = None,
     ) -> None:
         super().__init__()
-        self.spec = network.spec
         self.network = network
         self.pet_scaling = ImageScaling(pet) if network.spec.uses_pet else None
         self.ct_scaling = ImageScaling(ct) if network.spec.ct_encoder == "scratch" else None
         self.tabular_scaling = TabularScaling(tabular, network.n_tabular) if network.spec.uses_labs else None
         self.register_buffer("recalibration", torch.tensor([1.0, 0.0]))
         self.eval()
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The registry entry."""
+        return self.network.spec
 
     @property
     def n_tabular(self) -> int:

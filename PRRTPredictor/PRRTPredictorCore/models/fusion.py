@@ -102,7 +102,6 @@ class FusionNetwork(nn.Module):
             nn.GELU(),
         )
         self.output = nn.Sequential(nn.Dropout(size.dropout), nn.Linear(second, 1))
-        self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # missing in torch's stubs
 
     @property
     def trainable_stages(self) -> int:

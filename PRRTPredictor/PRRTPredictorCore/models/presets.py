@@ -99,6 +99,10 @@ class PretrainingSettings:
         How many phantoms are made, and how many steps of how many of them.
     shape : tuple of int
         Voxels of one phantom along (k, j, i).
+    crop : tuple of int
+        Voxels of a training crop along the bundle's axes (x, y, z); multiples of 8.
+    hu_window : tuple of float
+        The fixed window that is mapped to [-1, 1].
     """
 
     init_filters: int
@@ -106,9 +110,16 @@ class PretrainingSettings:
     phantoms: int
     batches: int
     batch_size: int
-    shape: tuple[int, int, int]
-    learning_rate: float = 3e-3
+    shape: tuple[int, int, int] = (75, 50, 50)
+    crop: tuple[int, int, int] = (40, 40, 48)
+    hu_window: Window = (-300.0, 500.0)
+    learning_rate: float = 4e-3
     seed: int = 0
+
+    @property
+    def num_groups(self) -> int:
+        """Groups of the group normalisation: the bundle's 8, or fewer where there are fewer channels."""
+        return min(8, self.init_filters)
 
 
 @dataclass(frozen=True)
@@ -181,9 +192,7 @@ class Preset:
 _NETWORK = NetworkSettings(
     widths=(8, 16, 32), stem_kernel=5, stem_stride=3, embedding=16, mlp_widths=(32, 16), dropout=0.1
 )
-_PRETRAINING = PretrainingSettings(
-    init_filters=8, blocks_down=(1, 1, 2, 2), phantoms=48, batches=400, batch_size=2, shape=(75, 50, 50)
-)
+_PRETRAINING = PretrainingSettings(init_filters=8, blocks_down=(1, 1, 2, 2), phantoms=48, batches=300, batch_size=2)
 
 PAPER = Preset(
     name="paper",
@@ -223,9 +232,7 @@ QUICK = replace(
     TUNED,
     name="quick",
     network=replace(_NETWORK, widths=(8, 16, 24), stem_stride=4),
-    pretraining=PretrainingSettings(
-        init_filters=4, blocks_down=(1, 1, 1, 1), phantoms=12, batches=60, batch_size=2, shape=(75, 50, 50)
-    ),
+    pretraining=PretrainingSettings(init_filters=4, blocks_down=(1, 1, 1, 1), phantoms=12, batches=60, batch_size=2),
     forest=ForestSettings(trees=200, max_depth=6, min_samples_leaf=3),
     epochs=20,
     patience=8,

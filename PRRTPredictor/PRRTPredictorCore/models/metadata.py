@@ -1,0 +1,269 @@
+"""What a packed model says of itself: how it was made, on whom, how well it did, and that it is for research only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..errors import Code, ModelRefused
+from ..imaging.preprocess import PreprocessConfig
+from ..records import RESEARCH_USE_NOTICE, TrainingRanges
+from .decoding import decode
+from .presets import Preset
+from .registry import ModelSpec, model_spec
+
+SCHEMA = 1
+"""Version of our block in ``configs/metadata.json``."""
+
+BLOCK = "prrt_predictor"
+MONAI_SCHEMA = (
+    "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20220324.json"
+)
+LONG_PFS = "progression-free survival of more than one year after the first PRRT cycle"
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Discrimination in repeated cross-validation.
+
+    Attributes
+    ----------
+    auroc, auroc_se : float
+        Mean over repeats and its standard error; the error is None with one repeat.
+    auroc_ci95 : tuple of float
+        Patient-level bootstrap interval.
+    """
+
+    auroc: float
+    auroc_se: float | None
+    auroc_ci95: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class SurvivalCurve:
+    """An aggregate Kaplan–Meier curve of the training cohort.
+
+    Attributes
+    ----------
+    label : str
+        The group, e.g. "predicted long".
+    months, survival : tuple of float
+        Steps of the curve; survival is the progression-free share, 0 to 1.
+    patients : int
+    """
+
+    label: str
+    months: tuple[float, ...]
+    survival: tuple[float, ...]
+    patients: int
+
+
+@dataclass(frozen=True)
+class BundleMetadata:
+    """Everything that prediction and the model card need to know; free of any patient.
+
+    Attributes
+    ----------
+    model : str
+        Registry name.
+    preset : Preset
+        With all its values, so that a later change of the defaults does not alter a packed model.
+    preprocess : PreprocessConfig
+    preprocess_digest : str
+        ``PreprocessConfig.digest()`` of the version that trained; another digest means other voxels.
+    tabular_names : tuple of str
+        Tabular inputs in order.
+    training_ranges : TrainingRanges
+    patients, long_pfs : int
+        Size of the training cohort, and how many of it had long PFS.
+    performance : Performance or None
+    survival : tuple of SurvivalCurve
+    synthetic : bool
+        Trained on made patients.
+    data_sha256, run_sha256 : str
+        Of the training data and of the run that the ensemble comes from.
+    encoder_source : str
+        Where the pretrained CT branch started; empty for a model without one.
+    created_utc : str
+        ISO 8601.
+    version : str
+        Of PRRTPredictor.
+    """
+
+    model: str
+    preset: Preset
+    preprocess: PreprocessConfig
+    preprocess_digest: str
+    tabular_names: tuple[str, ...]
+    training_ranges: TrainingRanges
+    patients: int
+    long_pfs: int
+    performance: Performance | None
+    survival: tuple[SurvivalCurve, ...]
+    synthetic: bool
+    data_sha256: str
+    run_sha256: str
+    encoder_source: str
+    created_utc: str
+    version: str
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The registry entry."""
+        return model_spec(self.model)
+
+
+def monai_metadata(metadata: BundleMetadata, members: int) -> dict[str, Any]:
+    """The contents of ``configs/metadata.json``: MONAI's keys, then our block."""
+    spec = metadata.spec
+    versions = _package_versions()
+    return {
+        "schema": MONAI_SCHEMA,
+        "version": metadata.version,
+        "changelog": {metadata.version: "packed from a finished cross-validation"},
+        "monai_version": versions["monai"],
+        "pytorch_version": versions["torch"],
+        "numpy_version": versions["numpy"],
+        "required_packages_version": {"safetensors": versions["safetensors"], "prrtpredictor": metadata.version},
+        "name": f"PRRTPredictor {spec.title}",
+        "task": f"Prediction of {LONG_PFS}, from {', '.join(spec.inputs)}",
+        "description": f"{members} cross-validation members of “{spec.title}”, preset “{metadata.preset.name}”.",
+        "authors": "The users who trained it with PRRTPredictor",
+        "copyright": "Of those who trained it; PRRTPredictor itself is Apache-2.0",
+        "intended_use": RESEARCH_USE_NOTICE,
+        "data_type": "DICOM PET and CT, blood values",
+        "network_data_format": _data_format(metadata),
+        BLOCK: {"schema": SCHEMA, "members": members, **asdict(metadata)},
+    }
+
+
+def read_metadata(content: Any) -> BundleMetadata:
+    """Our block of ``configs/metadata.json``, checked.
+
+    Raises
+    ------
+    ModelRefused
+        ``MODEL_MISMATCH`` for another schema, an unknown model, or voxels that this version prepares otherwise.
+    """
+    block = content.get(BLOCK) if isinstance(content, Mapping) else None
+    if not isinstance(block, Mapping) or block.get("schema") != SCHEMA:
+        raise _mismatch("The model folder was written by another version of PRRTPredictor.")
+    values = {name: value for name, value in block.items() if name not in ("schema", "members")}
+    try:
+        metadata = decode(BundleMetadata, values)
+    except ValueError as error:
+        raise _mismatch(f"The model's metadata cannot be understood: {error}.") from error
+    if metadata.preprocess.digest() != metadata.preprocess_digest:
+        raise _mismatch("The model was trained on images that another version of PRRTPredictor prepared.")
+    model_spec(metadata.model)
+    return metadata
+
+
+def model_card(metadata: BundleMetadata, members: int) -> str:
+    """``docs/README.md``: what a reader must know before using the model."""
+    spec, performance = metadata.spec, metadata.performance
+    warning = (
+        "\n> **Trained on SYNTHETIC (made) patients. Its answers mean nothing for a real patient.**\n"
+        if metadata.synthetic
+        else ""
+    )
+    if performance is None:
+        result = "Not evaluated."
+    else:
+        low, high = performance.auroc_ci95
+        error = "" if performance.auroc_se is None else f" ± {performance.auroc_se:.2f} (standard error over repeats)"
+        result = (
+            f"AUROC {performance.auroc:.2f}{error}, 95 % interval {low:.2f} to {high:.2f} (patients resampled), "
+            "in repeated cross-validation on the training cohort. Not externally validated."
+        )
+    ranges = "\n".join(
+        f"| {name} | {low:g} | {high:g} |" for name, (low, high) in metadata.training_ranges.tabular.items()
+    )
+    encoder = f"\nThe CT branch started from: {metadata.encoder_source}.\n" if metadata.encoder_source else ""
+    return f"""# {spec.title}
+
+{RESEARCH_USE_NOTICE}
+{warning}
+## What it answers
+The probability of {LONG_PFS} (“long”), from {", ".join(spec.inputs)}. The answer is the mean of {members} members.
+
+## Training
+{metadata.patients} patients, {metadata.long_pfs} of them with long PFS. Preset “{metadata.preset.name}”,
+PRRTPredictor {metadata.version}, packed {metadata.created_utc}. Patients without an observed progression or death were
+left out, as in the paper.
+{encoder}
+Data SHA-256: `{metadata.data_sha256}`
+Run SHA-256: `{metadata.run_sha256}`
+
+## Performance
+{result}
+
+## Range of the training values
+| input | lowest | highest |
+|---|---|---|
+{ranges}
+
+Outside of these ranges, on another scanner type, tracer or field of view the answer is an extrapolation; the
+prediction says so in its warnings.
+
+## Use
+`prrt predict --model FOLDER --pet DIR --ct DIR --ast U --alt U --ggt U --cga UG`
+"""
+
+
+def inference_config() -> dict[str, Any]:
+    """``configs/inference.json``: how MONAI's ConfigParser gets the ensemble."""
+    return {
+        "imports": ["$from pathlib import Path"],
+        "bundle_root": ".",
+        "ensemble": {"_target_": "PRRTPredictorCore.models.bundle.load_bundle", "path": "$Path(@bundle_root)"},
+    }
+
+
+def _data_format(metadata: BundleMetadata) -> dict[str, Any]:
+    spec, shape = metadata.spec, list(metadata.preprocess.shape)
+    inputs: dict[str, Any] = {}
+    for name, used, modality, unit in (("pet", spec.uses_pet, "PT", "SUVbw"), ("ct", spec.uses_ct, "CT", "HU")):
+        if used:
+            inputs[name] = {
+                "type": "image",
+                "format": unit,
+                "modality": modality,
+                "num_channels": 1,
+                "spatial_shape": shape,
+                "dtype": "float32",
+                "value_range": [],
+                "is_patch_data": False,
+                "channel_def": {"0": unit},
+            }
+    if spec.uses_labs:
+        inputs["tabular"] = {
+            "type": "feature",
+            "format": ", ".join(metadata.tabular_names),
+            "num_channels": len(metadata.tabular_names),
+            "dtype": "float32",
+            "value_range": [],
+            "is_patch_data": False,
+            "channel_def": {str(n): name for n, name in enumerate(metadata.tabular_names)},
+        }
+    output = {"type": "probabilities", "format": "logit", "num_channels": 1, "dtype": "float32", "value_range": []}
+    return {
+        "inputs": inputs,
+        "outputs": {"pred": {**output, "is_patch_data": False, "channel_def": {"0": f"logit of {LONG_PFS}"}}},
+    }
+
+
+def _package_versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("monai", "torch", "numpy", "safetensors")}
+
+
+def _mismatch(message: str) -> ModelRefused:
+    return ModelRefused(
+        Code.MODEL_MISMATCH,
+        message,
+        where="configs/metadata.json",
+        remedy="Use the version of PRRTPredictor that packed the model, or pack it again with `prrt fit`.",
+    )
