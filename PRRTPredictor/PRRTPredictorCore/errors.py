@@ -78,6 +78,7 @@ class Code(str, Enum):
     DEVICE_MISSING = "DEVICE_MISSING"  # CUDA asked for where there is none
     OUTPUT = "OUTPUT"  # the result cannot be written there
     NOT_FINITE = "NOT_FINITE"  # a NaN or an infinity among the model inputs
+    CANCELLED = "CANCELLED"  # the user stopped the work
     TRAINING_FAILED = "TRAINING_FAILED"  # a fold could not be fitted
     DEPENDENCY_MISSING = "DEPENDENCY_MISSING"  # an optional package is not installed
 

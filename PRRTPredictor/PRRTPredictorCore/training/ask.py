@@ -1,0 +1,106 @@
+"""What a fitted network says of held-out patients: logits, embeddings and gradients, in one pass over the images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from PRRTPredictorCore.training.heldout import GradientHistograms, HeldOutEmbeddings, HeldOutGradients
+
+if TYPE_CHECKING:
+    from PRRTPredictorCore.models.fitted import FittedNetwork
+    from PRRTPredictorCore.training.data import Image, TrainingData
+
+BATCH = 4
+
+FROZEN_CT_GRADIENTS = 4
+"""Held-out patients a fold whose CT gradient is taken through a pretrained encoder: on a CPU it costs as much as many
+training steps, and the distribution over 15 folds does not need everyone."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutAnswers:
+    """Logits [n] of the held-out patients and what else a fold leaves of them."""
+
+    logits: NDArray[np.float64]
+    embeddings: HeldOutEmbeddings
+    gradients: HeldOutGradients
+
+
+def ask_network(fitted: FittedNetwork, data: TrainingData, rows: NDArray[np.int64]) -> HeldOutAnswers:
+    """Predict the patients at ``rows`` and differentiate the answer with respect to their inputs."""
+    spec = fitted.spec
+    pretrained = spec.ct_encoder == "pretrained"
+    parts = [
+        _ask_batch(fitted, data, rows[start : start + BATCH], ct_gradient=not pretrained or start < FROZEN_CT_GRADIENTS)
+        for start in range(0, len(rows), BATCH)
+    ]
+    codes = tuple(data.codes[row] for row in rows)
+
+    def histograms(image: Image, used: bool) -> GradientHistograms | None:
+        found = [part.histograms[image] for part in parts if image in part.histograms]
+        return GradientHistograms.stack(found, len(rows)) if used and found else None
+
+    labs = [part.lab_contributions for part in parts if part.lab_contributions is not None]
+    return HeldOutAnswers(
+        logits=np.concatenate([part.logits for part in parts]),
+        embeddings=HeldOutEmbeddings(codes, np.concatenate([part.embeddings for part in parts])),
+        gradients=HeldOutGradients(
+            codes=codes,
+            feature_names=data.feature_names,
+            pet=histograms("pet", spec.uses_pet),
+            ct=histograms("ct", spec.uses_ct),
+            lab_contributions=np.concatenate(labs) if labs else None,
+            lab_method="gradient x input" if labs else "none",
+        ),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    logits: NDArray[np.float64]
+    embeddings: NDArray[np.float32]
+    histograms: dict[Image, GradientHistograms]
+    lab_contributions: NDArray[np.float64] | None
+
+
+def _ask_batch(fitted: FittedNetwork, data: TrainingData, rows: NDArray[np.int64], *, ct_gradient: bool) -> _Part:
+    spec, device = fitted.spec, fitted.recalibration.device
+
+    def raw(image: Image) -> Tensor:
+        return torch.from_numpy(data.stack(image, rows)).unsqueeze(1).to(device)
+
+    features = None if ct_gradient or spec.ct_encoder != "pretrained" else data.features(rows)
+    pet = raw("pet").requires_grad_() if spec.uses_pet else None
+    ct = raw("ct").requires_grad_() if spec.uses_ct and features is None else None
+    table = torch.from_numpy(data.tabular[rows].astype(np.float32)).to(device) if spec.uses_labs else None
+    scaled_pet, scaled_ct, scaled_table = fitted.normalise(pet, ct, table)
+    z = None if scaled_table is None else scaled_table.detach().requires_grad_()
+    frozen = None if features is None else torch.from_numpy(features).to(device)
+    embedding = fitted.network.embed(scaled_pet, scaled_ct, z, frozen)
+    scale, bias = fitted.recalibration.unbind()
+    logits = fitted.network.output(embedding).squeeze(1) * scale + bias
+
+    inputs: dict[str, Tensor] = {
+        name: value for name, value in (("pet", pet), ("ct", ct), ("labs", z)) if value is not None
+    }
+    gradients = dict(zip(inputs, torch.autograd.grad(logits.sum(), list(inputs.values())), strict=True))
+    # ∂p/∂x = p (1 - p) ∂logit/∂x: one backward pass serves probability and logit alike.
+    probability = torch.sigmoid(logits.detach())
+    slope = (probability * (1 - probability)).view(-1, 1, 1, 1)
+    images: tuple[Image, ...] = ("pet", "ct")
+    return _Part(
+        logits=logits.detach().double().cpu().numpy(),
+        embeddings=embedding.detach().float().cpu().numpy(),
+        histograms={
+            image: GradientHistograms.of((gradients[image].squeeze(1) * slope).cpu().numpy())
+            for image in images
+            if image in gradients
+        },
+        lab_contributions=None if z is None else (gradients["labs"] * z.detach()).double().cpu().numpy(),
+    )

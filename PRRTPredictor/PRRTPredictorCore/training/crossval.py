@@ -1,0 +1,233 @@
+"""The protocol: every model in every fold of every repeat, stored as it finishes, resumed where it stopped."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PRRTPredictorCore import __version__
+from PRRTPredictorCore.errors import Cancelled, Code, ModelRefused
+from PRRTPredictorCore.models.encoder_files import read_encoder, write_encoder
+from PRRTPredictorCore.models.presets import Preset, preset_named
+from PRRTPredictorCore.models.pretrained import ct_encoder_for
+from PRRTPredictorCore.models.registry import MODELS, model_spec, model_specs
+from PRRTPredictorCore.progress import Progress, silent
+from PRRTPredictorCore.records import Cohort
+from PRRTPredictorCore.training.cohortfile import COHORT_NAME, RunCohort, write_run_cohort
+from PRRTPredictorCore.training.config import RunConfig
+from PRRTPredictorCore.training.ctfeatures import remove_ct_features, with_ct_features
+from PRRTPredictorCore.training.data import PreparedImages, TrainingData, gather_training_data
+from PRRTPredictorCore.training.engine import FitSettings, resolve_device
+from PRRTPredictorCore.training.files import remove_partials
+from PRRTPredictorCore.training.lock import run_lock
+from PRRTPredictorCore.training.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    PretrainedSource,
+    check_same_run,
+    read_manifest,
+    write_manifest,
+)
+from PRRTPredictorCore.training.records import FoldTask
+from PRRTPredictorCore.training.splits import Split, make_splits, write_splits
+from PRRTPredictorCore.training.store import CT_ENCODER, SPLITS, RunStore
+from PRRTPredictorCore.training.workers import fit_groups
+
+if TYPE_CHECKING:
+    from PRRTPredictorCore.models.encoders import PretrainedEncoder
+
+PACKAGES = ("torch", "monai", "scikit-learn", "numpy", "scipy")
+
+FOLDS_TOGETHER = 1
+"""Folds handed to the engine at once. On a CPU, folds gain from processes of their own, not from company."""
+
+
+def run_crossval(
+    cohort: Cohort,
+    prepared: PreparedImages,
+    config: RunConfig,
+    out: Path,
+    progress: Progress = silent,
+) -> RunStore:
+    """Fit every model in every fold, or what is still missing of it.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Patients that passed every check.
+    prepared : PreparedImages
+        Their images, prepared with ``config.preprocess``.
+    config : RunConfig
+    out : Path
+        The run folder; a run that was begun there with the same cohort and settings is resumed.
+    progress : Progress
+        Stage "train", one step a fit, finished ones included.
+
+    Raises
+    ------
+    CohortRefused
+        ``ONE_CLASS``, ``TOO_FEW_PATIENTS``, ``COHORT_DUPLICATE``.
+    ModelRefused
+        ``RUN_MISMATCH`` when the folder holds another run; ``MODEL_MISSING`` for an unknown model.
+    RunFailed
+        ``RUN_BUSY``, ``DEVICE_MISSING``, ``OUTPUT``, ``TRAINING_FAILED``.
+    Cancelled
+        The user stopped it; finished folds are kept.
+    """
+    out = Path(out)
+    specs = model_specs(config.models)
+    preset = config.preset if isinstance(config.preset, Preset) else preset_named(config.preset)
+    settings = FitSettings(preset, config.seed, resolve_device(config.device))
+    data, remembered = gather_training_data(cohort, prepared, config.extras)
+    splits = make_splits(data.codes, data.y.tolist(), folds=config.folds, repeats=config.repeats, seed=config.seed)
+    models = tuple(spec.name for spec in specs)
+    try:
+        with run_lock(out):
+            remove_partials(out)
+            needs_encoder = any(spec.ct_encoder == "pretrained" for spec in specs)
+            encoder = _ct_encoder(out, config, preset, progress) if needs_encoder else None
+            asked = _manifest(config, preset, models, remembered, data, encoder)
+            store = _open_run(out, asked, splits, remembered, encoder)
+            settings = replace(settings, ct_encoder=out / CT_ENCODER if encoder else None)
+            _fit_missing(store, models, data, settings, config.jobs, progress)
+            if not store.missing():
+                remove_ct_features(out)
+    except KeyboardInterrupt:
+        raise Cancelled(
+            Code.CANCELLED,
+            "Training was stopped; finished folds are kept.",
+            remedy="The same command resumes.",
+        ) from None
+    return store
+
+
+def _ct_encoder(out: Path, config: RunConfig, preset: Preset, progress: Progress) -> PretrainedEncoder:
+    """The encoder that the run was begun with, or, at its beginning, the one asked for."""
+    begun_with_one = (out / MANIFEST_NAME).is_file() and read_manifest(out).pretrained is not None
+    if begun_with_one and config.pretrained_weights is None:
+        return read_encoder(out / CT_ENCODER)
+    return ct_encoder_for(preset, config.pretrained_weights, progress=progress)
+
+
+def _manifest(
+    config: RunConfig,
+    preset: Preset,
+    models: tuple[str, ...],
+    remembered: RunCohort,
+    data: TrainingData,
+    encoder: PretrainedEncoder | None,
+) -> Manifest:
+    return Manifest(
+        created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        models=models,
+        preset=preset.name,
+        preset_values=asdict(preset),
+        folds=config.folds,
+        repeats=config.repeats,
+        seed=config.seed,
+        feature_names=data.feature_names,
+        preprocess=asdict(config.preprocess),
+        preprocess_digest=config.preprocess.digest(),
+        data_sha256=remembered.sha256(),
+        synthetic=remembered.synthetic,
+        n_patients=len(data.codes),
+        n_long=int(data.y.sum()),
+        folds_together=dict.fromkeys(models, FOLDS_TOGETHER),
+        exclusions={entry.criterion: entry.n for entry in remembered.cohort.exclusions.excluded},
+        versions=_versions(),
+        pretrained=None if encoder is None else PretrainedSource(encoder.source, encoder.sha256),
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {"prrtpredictor": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def _open_run(
+    out: Path,
+    asked: Manifest,
+    splits: tuple[Split, ...],
+    remembered: RunCohort,
+    encoder: PretrainedEncoder | None,
+) -> RunStore:
+    """Begin the run, or make sure that the one in the folder is the same and extend its list of models.
+
+    The manifest is written last: a folder with a manifest has everything else.
+    """
+    manifest = asked
+    new_encoder = encoder is not None
+    if (out / MANIFEST_NAME).is_file():
+        stored = read_manifest(out)
+        check_same_run(stored, asked, out.name)
+        new_encoder = encoder is not None and stored.pretrained is None
+        manifest = replace(
+            stored,
+            models=tuple(name for name in MODELS if name in {*stored.models, *asked.models}),
+            folds_together={**asked.folds_together, **stored.folds_together},
+            pretrained=stored.pretrained or asked.pretrained,
+        )
+    else:
+        _refuse_foreign_folder(out)
+        write_splits(out / SPLITS, splits)
+        write_run_cohort(out, remembered)
+    if encoder is not None and new_encoder:
+        write_encoder(out / CT_ENCODER, encoder)
+    write_manifest(out, manifest)
+    return RunStore(out)
+
+
+def _refuse_foreign_folder(out: Path) -> None:
+    ours = {SPLITS, COHORT_NAME, CT_ENCODER}
+    foreign = sorted(entry.name for entry in out.iterdir() if entry.name not in ours and not entry.name.startswith("."))
+    if foreign:
+        raise ModelRefused(
+            Code.RUN_MISMATCH,
+            "The folder holds files of something else than a training run.",
+            where=out.name,
+            remedy="Choose a new or empty --out folder.",
+        )
+
+
+def _fit_missing(
+    store: RunStore, models: Sequence[str], data: TrainingData, settings: FitSettings, jobs: int, progress: Progress
+) -> None:
+    """Fit what is missing of the named models and store each fold as soon as it is there."""
+    total = len(models) * len(store.splits)
+    missing = [task for task in store.missing() if task.model in models]
+    done = total - len(missing)
+    progress("train", done, total)
+    pretrained = next((task.model for task in missing if model_spec(task.model).ct_encoder == "pretrained"), None)
+    if pretrained:
+        data = with_ct_features(data, model_spec(pretrained), settings, store.path, progress)
+    groups = group_tasks(missing, store)
+    for result in fit_groups(groups, data, settings, jobs if settings.device == "cpu" else 1):
+        store.save_fold(result)
+        done += 1
+        progress("train", done, total, result.task.label)
+
+
+def group_tasks(missing: Sequence[FoldTask], store: RunStore) -> list[list[FoldTask]]:
+    """Missing folds in the groups that the manifest fixes, a repeat of every model before the next repeat.
+
+    A run that is cut short then has whole cross-validations of all models rather than all repeats of a few.
+    """
+    wanted = set(missing)
+    groups: list[list[FoldTask]] = []
+    for model, size in store.manifest.folds_together.items():
+        tasks = store.tasks(model)
+        for start in range(0, len(tasks), size):
+            group = [task for task in tasks[start : start + size] if task in wanted]
+            if group:
+                groups.append(group)
+    order = {name: place for place, name in enumerate(MODELS)}
+    return sorted(groups, key=lambda group: (group[0].repeat, order[group[0].model], group[0].fold))

@@ -1,0 +1,77 @@
+"""What the frozen stages of the pretrained CT branch make of each CT: the same in every fold, so computed once."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from PRRTPredictorCore.models.registry import ModelSpec
+from PRRTPredictorCore.progress import Progress
+from PRRTPredictorCore.training.data import TrainingData
+from PRRTPredictorCore.training.engine import FitSettings, network_setup, one_thread
+from PRRTPredictorCore.training.files import cannot_write
+
+PATTERN = ".ct-features-*.npy"
+
+
+def with_ct_features(
+    data: TrainingData, spec: ModelSpec, settings: FitSettings, run: Path, progress: Progress
+) -> TrainingData:
+    """Compute the frozen features of all patients into the run folder, or find them there.
+
+    One patient at a time: nothing is fitted, so held-out patients cannot leak into a fold.
+
+    Returns
+    -------
+    TrainingData
+        With ``ct_features`` set.
+
+    Raises
+    ------
+    RunFailed
+        ``OUTPUT`` when they cannot be written.
+    """
+    setup = network_setup(spec, settings)
+    encoder = setup.ct_encoder.sha256 if setup.ct_encoder else ""
+    keys = [data.images.content_key(code) for code in data.codes]
+    named = "|".join((encoder, str(setup.trainable_stages), settings.device, *keys))
+    target = run / PATTERN.replace("*", hashlib.sha256(named.encode()).hexdigest()[:16])
+    if not target.is_file():
+        temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.npy")
+        try:
+            _compute(temporary, data, spec, settings, progress)
+            temporary.replace(target)
+        except OSError as problem:
+            raise cannot_write(target, problem) from problem
+        finally:
+            temporary.unlink(missing_ok=True)
+    return replace(data, ct_features=target)
+
+
+def remove_ct_features(run: Path) -> None:
+    """Remove the features when no fold needs them any more."""
+    for leftover in run.glob(PATTERN):
+        leftover.unlink(missing_ok=True)
+
+
+def _compute(target: Path, data: TrainingData, spec: ModelSpec, settings: FitSettings, progress: Progress) -> None:
+    setup = network_setup(spec, settings)
+    network = setup.build(data.tabular.shape[1]).eval()
+    stored = None
+    with one_thread(settings.device):
+        for row in range(len(data.codes)):
+            progress("frozen CT features", row, len(data.codes))
+            ct = torch.from_numpy(data.stack("ct", [row])).unsqueeze(1).to(setup.device)
+            features = network.frozen_features(ct)[0].float().cpu().numpy()
+            if stored is None:
+                shape = (len(data.codes), *features.shape)
+                stored = np.lib.format.open_memmap(target, mode="w+", dtype=np.float32, shape=shape)
+            stored[row] = features
+        progress("frozen CT features", len(data.codes), len(data.codes))
+    if stored is not None:
+        stored.flush()

@@ -1,0 +1,183 @@
+"""What a run is: configuration, versions, seeds and the hash of its data; the record behind ``manifest.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PRRTPredictorCore.errors import Code, ModelRefused
+from PRRTPredictorCore.models.decoding import decode
+from PRRTPredictorCore.models.presets import Preset
+from PRRTPredictorCore.records import RESEARCH_USE_NOTICE
+from PRRTPredictorCore.training.files import read_json, write_json
+
+SCHEMA = 1
+"""Version of the run folder's layout."""
+
+MANIFEST_NAME = "manifest.json"
+
+
+@dataclass(frozen=True)
+class PretrainedSource:
+    """Where the pretrained CT encoder came from; the report says it.
+
+    Attributes
+    ----------
+    source : str
+        In words, e.g. "phantom organ segmentation" or "wholeBody_ct_segmentation".
+    sha256 : str
+        Of the encoder's weights.
+    """
+
+    source: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The contents of ``manifest.json``.
+
+    Attributes
+    ----------
+    models : tuple of str
+        Registry names, in the registry's order.
+    preset : str
+        Its name.
+    preset_values : mapping
+        Every value of the preset as it was used; see :meth:`preset_record`.
+    feature_names : tuple of str
+        The tabular inputs in order: the four labs, then the extras.
+    data_sha256 : str
+        Over every patient's code, outcome, tabular inputs and image content.
+    folds_together : mapping of str to int
+        Folds that are fitted side by side, by model; chosen once, so that a resumed run groups them as before.
+    exclusions : mapping of str to int
+        Patients left out, counted by criterion.
+    versions : mapping of str to str
+        Of PRRTPredictor, Python and the packages that decide the numbers.
+    """
+
+    created_utc: str
+    models: tuple[str, ...]
+    preset: str
+    preset_values: Mapping[str, Any]
+    folds: int
+    repeats: int
+    seed: int
+    feature_names: tuple[str, ...]
+    preprocess: Mapping[str, Any]
+    preprocess_digest: str
+    data_sha256: str
+    synthetic: bool
+    n_patients: int
+    n_long: int
+    folds_together: Mapping[str, int]
+    exclusions: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    pretrained: PretrainedSource | None = None
+    schema: int = SCHEMA
+
+    def preset_record(self) -> Preset:
+        """The preset as it was used, whatever the installed presets say by now."""
+        return decode(Preset, json.loads(json.dumps(self.preset_values)))
+
+    @property
+    def fits(self) -> int:
+        """How many fits the whole protocol has."""
+        return len(self.models) * self.folds * self.repeats
+
+
+def write_manifest(run: Path, manifest: Manifest) -> None:
+    """Save the manifest in its run folder."""
+    write_json(run / MANIFEST_NAME, {**asdict(manifest), "notice": RESEARCH_USE_NOTICE})
+
+
+def read_manifest(run: Path) -> Manifest:
+    """Read the manifest of a run folder.
+
+    Raises
+    ------
+    ModelRefused
+        ``PATH_MISSING`` without a run folder; ``RUN_MISMATCH`` for a manifest of another version or of none.
+    """
+    if not (run / MANIFEST_NAME).is_file():
+        raise ModelRefused(
+            Code.PATH_MISSING,
+            "There is no training run in this folder: manifest.json is missing.",
+            where=run.name,
+            remedy="Name the folder that `prrt train --out` wrote.",
+        )
+    content = read_json(run / MANIFEST_NAME)
+    try:
+        if content["schema"] != SCHEMA:
+            raise ValueError("schema")
+        values = {name: content[name] for name in Manifest.__dataclass_fields__}
+        values["models"] = tuple(values["models"])
+        values["feature_names"] = tuple(values["feature_names"])
+        values["pretrained"] = PretrainedSource(**values["pretrained"]) if values["pretrained"] else None
+        manifest = Manifest(**values)
+        manifest.preset_record()
+        return manifest
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise ModelRefused(
+            Code.RUN_MISMATCH,
+            "manifest.json was written by another version of PRRTPredictor.",
+            where=run.name,
+            remedy="Use the version that made the run, or train into a new --out folder.",
+        ) from problem
+
+
+def check_same_run(stored: Manifest, asked: Manifest, where: str) -> None:
+    """Refuse to continue a run with other data, settings or software than it was begun with.
+
+    The list of models is free: naming further ones extends the run, naming fewer leaves the others as they are.
+
+    Raises
+    ------
+    ModelRefused
+        ``RUN_MISMATCH``, naming what differs.
+    """
+    differing = [
+        words
+        for words, before, now in (
+            ("the cohort's data", stored.data_sha256, asked.data_sha256),
+            ("--preset", stored.preset, asked.preset),
+            ("the preset's values", _plain(stored.preset_values), _plain(asked.preset_values)),
+            ("--folds", stored.folds, asked.folds),
+            ("--repeats", stored.repeats, asked.repeats),
+            ("--seed", stored.seed, asked.seed),
+            ("the tabular inputs", stored.feature_names, asked.feature_names),
+            ("the image preparation", stored.preprocess_digest, asked.preprocess_digest),
+            ("the pretrained CT encoder", *_comparable(stored.pretrained, asked.pretrained)),
+            *(
+                (f"the version of {package}", stored.versions.get(package), asked.versions.get(package))
+                for package in ("prrtpredictor", "torch", "scikit-learn")
+            ),
+        )
+        if before != now
+    ]
+    if differing:
+        raise ModelRefused(
+            Code.RUN_MISMATCH,
+            f"This folder holds a run that differs in {_listed(differing)}; its folds must not be mixed with new ones.",
+            where=where,
+            remedy="Repeat the command that began the run to resume it, or choose a new --out folder.",
+        )
+
+
+def _comparable(
+    stored: PretrainedSource | None, asked: PretrainedSource | None
+) -> tuple[PretrainedSource | None, PretrainedSource | None]:
+    # A run without the pretrained model has no encoder; that is no contradiction to one that has.
+    return (stored, asked) if stored and asked else (None, None)
+
+
+def _plain(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True, default=str)
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,86 @@
+"""Groups of folds in worker processes (joblib), or in this one; results come back in whatever order they finish."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+from PRRTPredictorCore.errors import Code, RunFailed
+from PRRTPredictorCore.training.data import TrainingData
+from PRRTPredictorCore.training.engine import FitSettings, fit_folds
+from PRRTPredictorCore.training.records import FoldResult, FoldTask
+
+WATCH_SECONDS = 1.0
+
+
+def fit_groups(
+    groups: Sequence[Sequence[FoldTask]], data: TrainingData, settings: FitSettings, jobs: int
+) -> Iterator[FoldResult]:
+    """Fit groups of folds, ``jobs`` of them side by side; the caller stores the results.
+
+    Only the caller writes into the run folder, so that a worker that outlives it can do no harm; such a worker also
+    ends itself.
+
+    Raises
+    ------
+    RunFailed
+        ``TRAINING_FAILED`` when a worker was killed from outside, for want of memory most often.
+    """
+    if jobs <= 1 or len(groups) <= 1:
+        for group in groups:
+            yield from fit_folds(group, data, settings)
+        return
+    yield from _side_by_side(groups, data, settings, min(jobs, len(groups)))
+
+
+def _side_by_side(
+    groups: Sequence[Sequence[FoldTask]], data: TrainingData, settings: FitSettings, jobs: int
+) -> Iterator[FoldResult]:
+    from joblib import Parallel, delayed
+    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    # One group at a time is handed out ("batch_size=1"), so that a stopped run has lost little.
+    work = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=jobs)
+    finished = False
+    try:
+        for results in work(delayed(_fit_group)(group, data, settings, os.getpid()) for group in groups):
+            yield from results
+        finished = True
+    except TerminatedWorkerError:
+        raise RunFailed(
+            Code.TRAINING_FAILED,
+            "A worker process was killed from outside, most often because the memory was short.",
+            remedy="Lower --jobs; the same command resumes with the folds that are still missing.",
+        ) from None
+    finally:
+        if not finished:
+            get_reusable_executor().shutdown(wait=False, kill_workers=True)
+
+
+def _fit_group(
+    group: Sequence[FoldTask], data: TrainingData, settings: FitSettings, parent: int
+) -> tuple[FoldResult, ...]:
+    _end_with(parent)
+    return tuple(fit_folds(group, data, settings))
+
+
+_watched: set[int] = set()
+
+
+def _end_with(parent: int) -> None:
+    """End this worker when the process that asked for the work is gone; checked by a thread, once a second."""
+    if parent == os.getpid() or parent in _watched:
+        return
+    _watched.add(parent)
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    import psutil
+
+    while psutil.pid_exists(parent):
+        time.sleep(WATCH_SECONDS)
+    os._exit(1)
