@@ -41,7 +41,7 @@ _JPEG_BY_GDCM = frozenset(
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _LARGEST_SIDE = 8192  # rows or columns; scanners write up to 2048
 _LARGEST_COMPRESSION = 5000  # an empty 512 x 512 slice in JPEG 2000 reaches about 4000
-_DECODER_ERRORS = (*HEADER_ERRORS, RuntimeError, MemoryError, OSError)
+_DECODER_ERRORS = (*HEADER_ERRORS, RuntimeError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,8 @@ def stored_frames(source: PixelSource) -> Iterator[NDArray[Any]]:
         if frame.shape != (source.rows, source.columns):
             raise _unreadable(source.path, "The decoded image has another size than the header announces.")
         count += 1
+        if count > source.frames:
+            raise _unreadable(source.path, "The file holds more frames than its header announces.")
         yield _stored_bits(frame, source)
     if count != source.frames:
         raise truncated(source.path, f"The file holds {count} of {source.frames} frames.")

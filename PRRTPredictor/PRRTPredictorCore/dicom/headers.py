@@ -7,8 +7,8 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 
 from ..errors import Code, DicomRefused
 from ..progress import Progress, silent
@@ -33,6 +33,7 @@ HEADER_ERRORS = (
     NotImplementedError,
     RecursionError,
     EOFError,
+    OSError,
     struct.error,
     zlib.error,
     BytesLengthException,
@@ -44,6 +45,7 @@ _SHARED_GROUPS = Tag("SharedFunctionalGroupsSequence")
 _PER_FRAME_GROUPS = Tag("PerFrameFunctionalGroupsSequence")
 _UNASSIGNED = (Tag("UnassignedSharedConvertedAttributesSequence"), Tag("UnassignedPerFrameConvertedAttributesSequence"))
 _KEPT_WHOLE = (Tag("RealWorldValueMappingSequence"), Tag("ConversionSourceAttributesSequence"))
+_MOST_FRAMES = 65_536
 _DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 
 
@@ -100,7 +102,7 @@ def files_of(source: Path | str | Sequence[Path]) -> tuple[Path, ...]:
         PATH_MISSING, EMPTY_FOLDER.
     """
     if not isinstance(source, (str, Path)):
-        files = tuple(Path(path) for path in source)
+        files = tuple(dict.fromkeys(Path(path) for path in source))
         if not files:
             raise DicomRefused(Code.EMPTY_FOLDER, "No files were given.", remedy="Name the files of one series.")
         for path in files:
@@ -146,17 +148,19 @@ def open_file(path: Path) -> DicomFile | None:
             return DicomFile(path, header, file.tell(), file.read(12), size)
     except InvalidDicomError:
         return None
-    except OSError as error:
+    except PermissionError as error:
         raise DicomRefused(
             Code.NOT_DICOM,
-            f"The file cannot be read ({error.strerror or 'input/output error'}).",
+            f"The file cannot be read ({error.strerror}).",
             where=str(path),
-            remedy="Check the permissions of the file and the disk it lies on.",
+            remedy="Check the permissions of the file and of its folder.",
         ) from error
+    except zlib.error as error:
+        raise truncated(path, "The deflated data set ends too early.") from error
     except HEADER_ERRORS as error:
         raise DicomRefused(
             Code.NOT_DICOM,
-            "The file starts as DICOM, but its header is damaged.",
+            "The file starts as DICOM, but its header is damaged or cannot be read.",
             where=str(path),
             remedy="Copy or export this file again from the archive.",
         ) from error
@@ -217,10 +221,16 @@ def flat_headers(header: Dataset) -> tuple[Dataset, ...]:
     tuple of Dataset, one a frame, in stored order
     """
     frames = max(frame_count(header), 1)
+    if frames > _MOST_FRAMES:
+        raise DicomRefused(
+            Code.BAD_GEOMETRY,
+            f"The header announces {frames} frames.",
+            remedy="Export the series again; this multi-frame object is damaged.",
+        )
     if _SHARED_GROUPS not in header and _PER_FRAME_GROUPS not in header:
         return (header,) * frames
     root = Dataset()
-    root.update({tag: header.get_item(tag) for tag in header.keys() - {_SHARED_GROUPS, _PER_FRAME_GROUPS}})
+    _copy(header, root, header.keys() - {_SHARED_GROUPS, _PER_FRAME_GROUPS})
     for group in items(header, "SharedFunctionalGroupsSequence")[:1]:
         _overlay(root, group)
     groups = items(header, "PerFrameFunctionalGroupsSequence")
@@ -251,10 +261,16 @@ def _overlay(target: Dataset, group: Dataset) -> None:
         except HEADER_ERRORS:
             continue
         if not isinstance(value, DicomSequence) or len(value) != 1 or tag.is_private or tag in _KEPT_WHOLE:
-            target[tag] = group.get_item(tag)
-            continue
-        item = value[0]
-        target.update({inner: item.get_item(inner) for inner in list(item.keys())})
+            _copy(group, target, (tag,))
+        else:
+            _copy(value[0], target, value[0].keys())
+
+
+def _copy(source: Dataset, target: Dataset, tags: Iterable[BaseTag]) -> None:
+    """Copy elements as they were read, leaving behind those that cannot be."""
+    for tag in tuple(tags):
+        with suppress(*HEADER_ERRORS):
+            target[tag] = source.get_item(tag)
 
 
 def _add_classic_names(frame: Dataset) -> None:

@@ -204,7 +204,9 @@ def _tracer(header: Dataset) -> str:
     for dose in items(header, "RadiopharmaceuticalInformationSequence")[:1]:
         name = text(dose, "Radiopharmaceutical") or _meaning(dose, "RadiopharmaceuticalCodeSequence")
         nuclide = _nuclide(_meaning(dose, "RadionuclideCodeSequence"))
-        known = nuclide.replace("-", "").lower() in re.sub(r"[\W_]", "", name).lower()
+        written = re.sub(r"[\W_]", "", name).lower()
+        element, _, mass = nuclide.lower().partition("-")
+        known = f"{element}{mass}" in written or f"{mass}{element}" in written
         return name if known else f"{name} {nuclide}".strip()
     return text(header, "Radiopharmaceutical")
 
