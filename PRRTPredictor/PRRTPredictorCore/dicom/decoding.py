@@ -30,7 +30,7 @@ from pydicom.uid import (
 from ..errors import Code, DicomRefused
 from .headers import HEADER_ERRORS, DicomFile, frame_count, number, text, truncated
 
-_NATIVE = {ImplicitVRLittleEndian: "<", ExplicitVRLittleEndian: "<", ExplicitVRBigEndian: ">"}
+_NATIVE: dict[str, str] = {ImplicitVRLittleEndian: "<", ExplicitVRLittleEndian: "<", ExplicitVRBigEndian: ">"}
 _JPEG_BY_GDCM = frozenset(
     {
         str(JPEGExtended12Bit),  # process 2 and 4, of which pydicom decodes the 8-bit form only
@@ -72,7 +72,7 @@ class PixelSource:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the stored values, with the file's byte order."""
-        order = _NATIVE.get(self.transfer_syntax, "=")  # type: ignore[call-overload]
+        order = _NATIVE.get(self.transfer_syntax, "=")
         return np.dtype(f"{order}{'i' if self.signed else 'u'}{self.bits_allocated // 8}")
 
     @property
@@ -205,13 +205,19 @@ def _unreadable(path: Path, message: str, remedy: str = "Export the series again
 
 
 def _native_frames(source: PixelSource) -> Iterator[NDArray[Any]]:
-    with source.path.open("rb") as stream:
-        stream.seek(source.offset or 0)
-        for _ in range(source.frames):
-            values = np.fromfile(stream, dtype=source.dtype, count=source.rows * source.columns)
-            if values.size != source.rows * source.columns:
-                raise truncated(source.path, "The file ends before its pixel data do.")
-            yield values.reshape(source.rows, source.columns)
+    pixels = source.rows * source.columns
+    try:
+        with source.path.open("rb") as stream:
+            stream.seek(source.offset or 0)
+            for _ in range(source.frames):
+                values = np.fromfile(stream, dtype=source.dtype, count=pixels)
+                if values.size != pixels:
+                    raise truncated(source.path, "The file ends before its pixel data do.")
+                yield values.reshape(source.rows, source.columns)
+    except OSError as error:
+        raise _unreadable(
+            source.path, "The file can no longer be read.", "Check the disk or network folder it lies on."
+        ) from error
 
 
 def _decoded_frames(source: PixelSource) -> Iterator[NDArray[Any]]:
