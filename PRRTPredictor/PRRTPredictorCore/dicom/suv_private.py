@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 from pydicom.dataset import Dataset
 
@@ -63,15 +64,20 @@ def private_number(header: Dataset, private: PrivateElement) -> float | None:
 
 
 def _block(header: Dataset, private: PrivateElement) -> int | None:
-    usual_creator = ""
-    for block in range(0x10, 0x100):
-        tag = (private.group, block)
-        if tag not in header:
-            continue
-        creator = header[tag].value
-        creator = (creator.decode("latin-1") if isinstance(creator, bytes) else str(creator)).strip(" \0")
-        if creator.casefold() == private.creator.casefold():
-            return block
-        if block == private.usual_block:
-            usual_creator = creator
-    return None if usual_creator else private.usual_block
+    """The block that the maker reserved, the usual one where nobody did, None where another maker holds it."""
+    usual = (private.group << 16) + private.usual_block
+    creators = {int(tag): _creator(header, tag) for tag in header.keys() & _creator_tags(private.group)}
+    for tag, creator in sorted(creators.items()):
+        if creator == private.creator.casefold():
+            return tag & 0xFF
+    return None if creators.get(usual) else private.usual_block
+
+
+def _creator(header: Dataset, tag: int) -> str:
+    value = header[tag].value
+    return (value.decode("latin-1") if isinstance(value, bytes) else str(value)).strip(" \0").casefold()
+
+
+@cache
+def _creator_tags(group: int) -> frozenset[int]:
+    return frozenset((group << 16) + block for block in range(0x10, 0x100))

@@ -6,9 +6,8 @@ Names that come back are this module's own; free text of the header is matched, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from pydicom.dataset import Dataset
 
@@ -177,12 +176,16 @@ def tracer_of(header: Dataset) -> Tracer:
     names = [text(code, "CodeMeaning") for code in (*nuclide_codes, *agent_codes)]
     names += [text(item, "Radiopharmaceutical"), text(header, "Radiopharmaceutical")]
     names += [private_text(header, GE_RADIONUCLIDE), private_text(header, GE_TRACER)]
+    # No tracer has a longer name; the limit keeps a hostile header from keeping the patterns busy.
+    names = [name[:128] for name in names if name]
     code_values = [text(code, "CodeValue").upper() for code in (*nuclide_codes, *agent_codes)]
 
     # Names first: a code is easily taken from the wrong line of a table, its meaning is what people read.
     nuclides = [nuclide for name in names for nuclide in _named_nuclides(name)]
     nuclides += [nuclide for value in code_values for nuclide in NUCLIDES if value in nuclide.codes]
-    return Tracer(_agent(names, code_values), tuple(dict.fromkeys(nuclides)), number(item, "RadionuclideHalfLife"))
+    return Tracer(
+        _agent(tuple(names), tuple(code_values)), tuple(dict.fromkeys(nuclides)), number(item, "RadionuclideHalfLife")
+    )
 
 
 def tracer_notices(tracer: Tracer) -> tuple[Notice, ...]:
@@ -197,7 +200,8 @@ def tracer_notices(tracer: Tracer) -> tuple[Notice, ...]:
     return (Notice("TRACER_UNEXPECTED", message),)
 
 
-def _agent(names: list[str], code_values: list[str]) -> str:
+@lru_cache(maxsize=256)
+def _agent(names: tuple[str, ...], code_values: tuple[str, ...]) -> str:
     for agent in _AGENTS:
         if any(code in code_values for code in agent.codes):
             return agent.name
@@ -206,10 +210,9 @@ def _agent(names: list[str], code_values: list[str]) -> str:
     return ""
 
 
-def _named_nuclides(name: str) -> Iterator[Nuclide]:
-    for nuclide, patterns in _patterns():
-        if any(pattern.search(name) for pattern in patterns):
-            yield nuclide
+@lru_cache(maxsize=256)
+def _named_nuclides(name: str) -> tuple[Nuclide, ...]:
+    return tuple(nuclide for nuclide, patterns in _patterns() if any(pattern.search(name) for pattern in patterns))
 
 
 @cache

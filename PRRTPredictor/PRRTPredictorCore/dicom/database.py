@@ -1,0 +1,238 @@
+"""Slicer's DICOM database (ctkDICOM.sql, SQLite) read without ever writing to it or waiting long for its locks."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+from urllib.request import url2pathname
+
+from ..errors import Code, DicomRefused
+
+DATABASE_NAME = "ctkDICOM.sql"
+_MAGIC = b"SQLite format 3\0"
+_WAL_VERSION = 2  # bytes 18 and 19 of the file header (SQLite file format, section 1.3.3)
+_PATIENCE_S = 1.0
+_SNAPSHOT_ATTEMPTS = 5
+_SIDE_FILES = ("-journal", "-wal")
+_QUERY = """
+    SELECT Series.SeriesInstanceUID, Series.Modality, Series.SeriesDescription, Images.Filename, Images.URL
+    FROM Series LEFT JOIN Images ON Images.SeriesInstanceUID = Series.SeriesInstanceUID
+    WHERE ?1 IS NULL OR Series.SeriesInstanceUID = ?1
+    ORDER BY Series.SeriesInstanceUID, Images.Filename, Images.SOPInstanceUID
+"""
+_QUERY_BEFORE_URLS = _QUERY.replace("Images.URL", "NULL")
+
+
+@dataclass(frozen=True)
+class DatabaseSeries:
+    """One series as Slicer's database lists it.
+
+    Attributes
+    ----------
+    files : tuple of Path
+        Absolute paths of the files that exist.
+    missing : int
+        Images whose file is gone, or was never fetched from the server.
+    """
+
+    series_uid: str
+    modality: str
+    description: str
+    files: tuple[Path, ...]
+    missing: int
+
+
+def is_database(path: Path) -> bool:
+    """Whether a file is an SQLite database, or is named like Slicer's."""
+    if not path.is_file():
+        return False
+    if path.name == DATABASE_NAME:
+        return True
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
+def read_database(path: Path, series_uid: str | None = None) -> tuple[DatabaseSeries, ...]:
+    """List the series of a Slicer DICOM database (schema 0.8; older ones differ in nothing that is read here).
+
+    The file is opened read-only. While another program holds it locked, or where reading it would make SQLite write
+    beside it (write-ahead log, unfinished transaction), a private copy is read instead.
+
+    Parameters
+    ----------
+    path : Path
+        ``ctkDICOM.sql`` or the folder it lies in. Relative file names in it start at that folder.
+    series_uid : str, optional
+        Only this series.
+
+    Raises
+    ------
+    DicomRefused
+        PATH_MISSING, DATABASE_UNREADABLE.
+    """
+    path = path / DATABASE_NAME if path.is_dir() else path
+    if not path.is_file():
+        raise DicomRefused(
+            Code.PATH_MISSING,
+            "The DICOM database does not exist.",
+            where=str(path),
+            remedy="Slicer shows the database's folder in its DICOM module, under the database menu.",
+        )
+    rows = _rows(path, series_uid)
+    grouped: dict[str, list[_Row]] = {}
+    for row in rows:
+        grouped.setdefault(row.series_uid, []).append(row)
+    return tuple(_series(group, path.resolve().parent) for group in grouped.values())
+
+
+def database_files(path: Path, series_uid: str) -> tuple[Path, ...]:
+    """Files of one series in a Slicer DICOM database.
+
+    Raises
+    ------
+    DicomRefused
+        SERIES_MISSING where the database does not hold the series; PATH_MISSING where files of it are gone;
+        DATABASE_UNREADABLE.
+    """
+    found = read_database(path, series_uid)
+    if not found:
+        raise DicomRefused(
+            Code.SERIES_MISSING,
+            "The DICOM database does not hold this series.",
+            where=series_uid,
+            remedy="`prrt index` on the database lists its series; import the series in Slicer's DICOM module.",
+        )
+    if found[0].missing:
+        raise DicomRefused(
+            Code.PATH_MISSING,
+            f"{found[0].missing} of {found[0].missing + len(found[0].files)} files of the series no longer exist.",
+            where=series_uid,
+            remedy="Bring the files back or import the series again in Slicer's DICOM module.",
+        )
+    return found[0].files
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Row:
+    series_uid: str
+    modality: str
+    description: str
+    filename: str
+    url: str
+
+
+def _series(rows: Iterable[_Row], folder: Path) -> DatabaseSeries:
+    rows = tuple(rows)
+    images = [row for row in rows if row.filename or row.url]
+    paths = [path for path in (_path(row, folder) for row in images) if path is not None and path.is_file()]
+    first = rows[0]
+    files = tuple(dict.fromkeys(paths))
+    return DatabaseSeries(first.series_uid, first.modality, first.description, files, len(images) - len(paths))
+
+
+def _path(row: _Row, folder: Path) -> Path | None:
+    if row.filename:
+        return folder / row.filename  # an absolute file name replaces the folder
+    url = urlparse(row.url)
+    return Path(url2pathname(unquote(url.path))) if url.scheme == "file" else None
+
+
+def _rows(path: Path, series_uid: str | None) -> list[_Row]:
+    if not _would_write_beside(path):
+        try:
+            return _query(path, "ro", series_uid)
+        except sqlite3.OperationalError as error:
+            if _is_foreign(error):
+                raise _unreadable(path) from error
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(path) from error
+    return _query_snapshot(path, series_uid)
+
+
+def _query(path: Path, mode: str, series_uid: str | None) -> list[_Row]:
+    uri = f"{path.resolve().as_uri()}?mode={mode}"
+    with closing(sqlite3.connect(uri, uri=True, timeout=_PATIENCE_S)) as connection:
+        connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        columns = {str(row[1]) for row in connection.execute("PRAGMA table_info(Images)")}
+        query = _QUERY if "URL" in columns else _QUERY_BEFORE_URLS
+        return [
+            _Row(*("" if value is None else str(value) for value in row))
+            for row in connection.execute(query, (series_uid,))
+        ]
+
+
+def _is_foreign(error: sqlite3.OperationalError) -> bool:
+    return any(words in str(error) for words in ("no such table", "no such column"))
+
+
+def _unreadable(path: Path) -> DicomRefused:
+    return DicomRefused(
+        Code.DATABASE_UNREADABLE,
+        "The file is no DICOM database of Slicer, or of a version that this software does not know.",
+        where=str(path),
+        remedy="Choose ctkDICOM.sql in Slicer's DICOM database folder, or index the folder of DICOM files itself.",
+    )
+
+
+# --- a private copy ---------------------------------------------------------------------------------------------------
+
+
+def _would_write_beside(path: Path) -> bool:
+    """Whether even a read-only connection would create files next to the database (write-ahead log)."""
+    with path.open("rb") as file:
+        header = file.read(20)
+    return header.startswith(_MAGIC) and _WAL_VERSION in header[18:20]
+
+
+def _query_snapshot(path: Path, series_uid: str | None) -> list[_Row]:
+    """Read a copy taken together with its journal; SQLite then undoes on the copy what was unfinished."""
+    failure: sqlite3.Error | OSError | None = None
+    for attempt in range(_SNAPSHOT_ATTEMPTS):
+        time.sleep(0.1 * attempt)
+        try:
+            with tempfile.TemporaryDirectory(prefix="prrt-database-", ignore_cleanup_errors=True) as folder:
+                copy = Path(folder) / path.name
+                if not _copy_undisturbed(path, copy):
+                    continue
+                return _query(copy, "rw", series_uid)
+        except sqlite3.OperationalError as error:
+            if _is_foreign(error):
+                raise _unreadable(path) from error
+            failure = error
+        except (sqlite3.DatabaseError, OSError) as error:
+            failure = error
+    raise DicomRefused(
+        Code.DATABASE_UNREADABLE,
+        "The DICOM database is being written by another program, or is damaged.",
+        where=str(path),
+        remedy="Wait until Slicer has finished importing, or close it; then try again.",
+    ) from failure
+
+
+def _copy_undisturbed(path: Path, copy: Path) -> bool:
+    """Copy a database with its journal; False where it changed meanwhile."""
+    before = _fingerprint(path)
+    shutil.copyfile(path, copy)
+    for suffix in _SIDE_FILES:
+        side = path.with_name(path.name + suffix)
+        if side.exists():
+            shutil.copyfile(side, copy.with_name(copy.name + suffix))
+    return _fingerprint(path) == before
+
+
+def _fingerprint(path: Path) -> tuple[tuple[int, int] | None, ...]:
+    found = []
+    for name in (path.name, *(path.name + suffix for suffix in _SIDE_FILES)):
+        part = path.with_name(name)
+        found.append((part.stat().st_size, part.stat().st_mtime_ns) if part.exists() else None)
+    return tuple(found)
