@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -210,10 +210,11 @@ def _fit_missing(
     if pretrained:
         data = with_ct_features(data, model_spec(pretrained), settings, store.path, progress)
     groups = group_tasks(missing, store)
-    for result in fit_groups(groups, data, settings, jobs if settings.device == "cpu" else 1):
-        store.save_fold(result)
-        done += 1
-        progress("train", done, total, result.task.label)
+    with closing(fit_groups(groups, data, settings, jobs if settings.device == "cpu" else 1)) as results:
+        for result in results:
+            store.save_fold(result)
+            done += 1
+            progress("train", done, total, result.task.label)
 
 
 def group_tasks(missing: Sequence[FoldTask], store: RunStore) -> list[list[FoldTask]]:

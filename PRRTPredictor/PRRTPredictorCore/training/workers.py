@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Generator, Sequence
 
 from PRRTPredictorCore.errors import Code, RunFailed
 from PRRTPredictorCore.training.data import TrainingData
@@ -17,11 +18,13 @@ WATCH_SECONDS = 1.0
 
 def fit_groups(
     groups: Sequence[Sequence[FoldTask]], data: TrainingData, settings: FitSettings, jobs: int
-) -> Iterator[FoldResult]:
+) -> Generator[FoldResult, None, None]:
     """Fit groups of folds, ``jobs`` of them side by side; the caller stores the results.
 
     Only the caller writes into the run folder, so that a worker that outlives it can do no harm; such a worker also
     ends itself.
+
+    Closing the generator ends the workers.
 
     Raises
     ------
@@ -37,16 +40,17 @@ def fit_groups(
 
 def _side_by_side(
     groups: Sequence[Sequence[FoldTask]], data: TrainingData, settings: FitSettings, jobs: int
-) -> Iterator[FoldResult]:
+) -> Generator[FoldResult, None, None]:
     from joblib import Parallel, delayed
     from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     # One group at a time is handed out ("batch_size=1"), so that a stopped run has lost little.
     work = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=jobs)
+    stream = work(delayed(_fit_group)(group, data, settings, os.getpid()) for group in groups)
     finished = False
     try:
-        for results in work(delayed(_fit_group)(group, data, settings, os.getpid()) for group in groups):
+        for results in stream:
             yield from results
         finished = True
     except TerminatedWorkerError:
@@ -57,7 +61,10 @@ def _side_by_side(
         ) from None
     finally:
         if not finished:
-            get_reusable_executor().shutdown(wait=False, kill_workers=True)
+            get_reusable_executor().shutdown(wait=True, kill_workers=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # that running fits were lost is what stopping means
+                stream.close()
 
 
 def _fit_group(
