@@ -18,8 +18,9 @@ def body_mask(ct: NDArray[np.float32], spacing_mm: tuple[float, float, float]) -
 
     What is thinner than 15 mm (a couch is a shell of some millimetres) is taken away by an opening; of what is left,
     the largest part is the trunk, and other parts count as limbs unless they lie in front of or behind the whole trunk,
-    where only a couch or its rails can be. Cavities are filled slice by slice, since lungs and bowel may be open at the
-    ends of the scan.
+    where only a couch or its rails can be. Thin walls (a chest before the lungs) come back as far as they hang on the
+    body within a slice, between the trunk's front and back. Cavities are filled slice by slice, since lungs and bowel
+    may be open at the ends of the scan.
 
     Parameters
     ----------
@@ -46,8 +47,9 @@ def body_mask(ct: NDArray[np.float32], spacing_mm: tuple[float, float, float]) -
     keep = sizes >= _PART_OF_BODY * sizes[trunk]
     keep[[part for part in np.flatnonzero(keep).tolist() if _lies_outside(part, trunk, parts)]] = False
     keep[0] = False
-    # The opening rounds corners off: grow back by its own width, within tissue, and then over the skin.
+    # The opening rounds corners off: grow back by its own width, within tissue.
     body = _grow(keep[parts], _THICKNESS_MM, spacing_mm) & tissue
+    body |= _connected_in_slice(body, tissue, _rows_of(parts == trunk))
     return _grow(_filled(body), _SKIN_MM, spacing_mm)
 
 
@@ -58,11 +60,35 @@ def _opened_core(tissue: NDArray[np.bool_], spacing_mm: tuple[float, float, floa
     return core
 
 
+def _rows_of(part: NDArray[np.bool_]) -> slice:
+    """The rows, front to back, that a part of the image takes up."""
+    rows = np.flatnonzero(part.any(axis=(0, 2)))
+    return slice(int(rows[0]), int(rows[-1]) + 1)
+
+
 def _lies_outside(part: int, trunk: int, parts: NDArray[np.int32]) -> bool:
     """Whether a part's centre is in front of or behind everything that belongs to the trunk."""
-    rows = np.flatnonzero((parts == trunk).any(axis=(0, 2)))
+    rows = _rows_of(parts == trunk)
     centre = float(np.average(np.arange(parts.shape[1]), weights=(parts == part).sum(axis=(0, 2))))
-    return part != trunk and not rows[0] <= centre <= rows[-1]
+    return part != trunk and not rows.start <= centre < rows.stop
+
+
+def _connected_in_slice(body: NDArray[np.bool_], tissue: NDArray[np.bool_], rows: slice) -> NDArray[np.bool_]:
+    """Tissue that touches the body within its axial slice, between the given rows."""
+    between = np.zeros_like(tissue)
+    between[:, rows] = tissue[:, rows]
+    pieces, count = ndimage.label(between, structure=_in_plane())
+    touching = np.zeros(count + 1, dtype=bool)
+    touching[np.unique(pieces[body])] = True
+    touching[0] = False
+    return np.asarray(touching[pieces], dtype=bool)
+
+
+def _in_plane() -> NDArray[np.bool_]:
+    """Neighbours within one axial slice only."""
+    structure = np.zeros((3, 3, 3), dtype=bool)
+    structure[1] = ndimage.generate_binary_structure(2, 1)
+    return structure
 
 
 def _grow(mask: NDArray[np.bool_], reach_mm: float, spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
@@ -73,9 +99,7 @@ def _grow(mask: NDArray[np.bool_], reach_mm: float, spacing_mm: tuple[float, flo
 
 def _filled(body: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Fill what the body encloses within each axial slice."""
-    in_plane = np.zeros((3, 3, 3), dtype=bool)
-    in_plane[1] = ndimage.generate_binary_structure(2, 1)
-    outside, count = ndimage.label(~body, structure=in_plane)
+    outside, count = ndimage.label(~body, structure=_in_plane())
     open_air = np.zeros(count + 1, dtype=bool)
     for edge in (outside[:, 0], outside[:, -1], outside[:, :, 0], outside[:, :, -1]):
         open_air[np.unique(edge)] = True

@@ -76,5 +76,5 @@ def _linear_weights(n_fine: int, n_model: int, span: Span) -> NDArray[np.float64
     return np.asarray(weights * inside[:, None], dtype=np.float64)
 
 
-def _transform(affine: NDArray[np.float64], points: NDArray[Any]) -> NDArray[np.float64]:
+def _transform(affine: NDArray[Any], points: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(points @ affine[:3, :3].T + affine[:3, 3], dtype=np.float64)

@@ -61,13 +61,15 @@ def read_nrrd(path: Path, modality: Modality | None = None, unit: Unit | None = 
     InputRefused
         ``BAD_GEOMETRY``: not a readable three-dimensional NRRD with a patient space and a known unit.
     """
+    import zlib
+
     import nrrd
 
     if not path.is_file():
         raise DicomRefused(Code.PATH_MISSING, "There is no such file.", where=path.name, remedy="Check the path.")
     try:
         array, header = nrrd.read(str(path), index_order="C")
-    except (nrrd.NRRDError, ValueError, OSError, EOFError) as error:
+    except (nrrd.NRRDError, ValueError, OSError, EOFError, StopIteration, zlib.error) as error:
         raise _refused(path, "The file is not a readable NRRD.") from error
     to_lps = {_SPACE: np.eye(3), "right-anterior-superior": np.diag([-1.0, -1.0, 1.0])}.get(str(header.get("space")))
     if array.ndim != 3 or to_lps is None or "space directions" not in header or "space origin" not in header:

@@ -1,0 +1,217 @@
+"""The cache: found again by content, rebuilt when damaged, private, and free of identity."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from PRRTPredictorCore.errors import Code, CohortRefused, RunFailed, SuvRefused
+from PRRTPredictorCore.imaging.cache import default_cache_dir, prepare_cohort
+from PRRTPredictorCore.imaging.preprocess import PreprocessConfig
+from PRRTPredictorCore.records import (
+    Acquisition,
+    CohortPatient,
+    Labs,
+    LoadedSeries,
+    Notice,
+    Outcome,
+    SeriesSource,
+    Volume,
+)
+
+CONFIG = PreprocessConfig(shape=(6, 5, 5), remove_couch=False)
+
+
+@dataclass
+class ArrayReader:
+    """Series stored as one .npy file; counts what it loads, and refuses files that say so."""
+
+    loaded: list[str] = field(default_factory=list)
+
+    def files(self, source: SeriesSource) -> tuple[Path, ...]:
+        return tuple(sorted(source.folder.iterdir()))
+
+    def load_pet(self, files: tuple[Path, ...]) -> LoadedSeries:
+        return self._load(files, "PT")
+
+    def load_ct(self, files: tuple[Path, ...]) -> LoadedSeries:
+        return self._load(files, "CT")
+
+    def _load(self, files, modality) -> LoadedSeries:
+        self.loaded.append(modality)
+        content = files[0].read_bytes()
+        if content.startswith(b"refuse"):
+            raise SuvRefused(Code.SUV_WEIGHT, "The weight is absent.", where="tag", remedy="Send the weight.")
+        volume = Volume(
+            np.load(files[0]), np.diag([4.0, 4.0, 4.0, 1.0]), modality, "SUVbw" if modality == "PT" else "HU"
+        )
+        acquisition = Acquisition("Maker", "Model", date(2024, 5, 6), "yes", "DOTATOC Ga-68", True)
+        return LoadedSeries(volume, acquisition, "1.2", "1", "2", (Notice("TRACER", "A tracer."),))
+
+
+def cohort(folder: Path, n: int = 4) -> list[CohortPatient]:
+    patients = []
+    for number in range(n):
+        rng = np.random.default_rng(number)
+        sources = []
+        for modality in ("PT", "CT"):
+            place = folder / f"CanaryName{number}" / modality
+            place.mkdir(parents=True)
+            np.save(place / "a.npy", rng.random((9, 8, 8), dtype=np.float32))
+            sources.append(SeriesSource(folder=place))
+        labs, outcome = Labs(20, 20, 30, 100), Outcome(20.0, True, True)
+        patients.append(CohortPatient(f"P-{number:04d}", number + 2, sources[0], sources[1], labs, outcome))
+    return patients
+
+
+def test_prepared_once_and_found_again(tmp_path: Path) -> None:
+    patients, reader = cohort(tmp_path / "in"), ArrayReader()
+    seen: list[tuple[int, int]] = []
+    prepared = prepare_cohort(
+        patients,
+        CONFIG,
+        tmp_path / "cache",
+        progress=lambda _stage, done, total, _message="": seen.append((done, total)),
+        reader=reader,
+    )
+    assert prepared.codes == ("P-0000", "P-0001", "P-0002", "P-0003")
+    assert seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    assert len(reader.loaded) == 8
+    study = prepared.study("P-0002")
+    assert study.pet.shape == (6, 5, 5)
+    assert not study.pet.flags.writeable
+    assert isinstance(study.pet, np.memmap)
+    assert study.pet_acquisition == Acquisition("Maker", "Model", date(2024, 5, 6), "yes", "DOTATOC Ga-68", True)
+    assert study.notices == (Notice("TRACER", "A tracer."),) * 2
+    direct = np.load(patients[2].pet.folder / "a.npy")
+    assert study.pet.mean(dtype=float) == pytest.approx(direct.mean(dtype=float), rel=1e-5)
+    again = prepare_cohort(patients, CONFIG, tmp_path / "cache", reader=reader)
+    assert len(reader.loaded) == 8
+    assert again.keys == prepared.keys
+    np.testing.assert_array_equal(again.study("P-0002").pet, study.pet)
+    np.testing.assert_allclose(again.study("P-0002").grid.ijk_to_lps, study.grid.ijk_to_lps, atol=0)
+
+
+def test_content_and_configuration_decide(tmp_path: Path) -> None:
+    patients, reader = cohort(tmp_path / "in", 2), ArrayReader()
+    first = prepare_cohort(patients, CONFIG, tmp_path / "cache", reader=reader)
+    assert first.content_key("P-0000") != first.content_key("P-0001")
+    other = prepare_cohort(patients, replace(CONFIG, shape=(5, 5, 5)), tmp_path / "cache", reader=reader)
+    assert other.content_key("P-0000") != first.content_key("P-0000")
+    # The same files elsewhere are the same study.
+    (tmp_path / "in" / "CanaryName0").rename(tmp_path / "in" / "moved")
+    moved = replace(
+        patients[0],
+        pet=SeriesSource(folder=tmp_path / "in" / "moved" / "PT"),
+        ct=SeriesSource(folder=tmp_path / "in" / "moved" / "CT"),
+    )
+    count = len(reader.loaded)
+    assert prepare_cohort([moved], CONFIG, tmp_path / "cache", reader=reader).keys == {"P-0000": first.keys["P-0000"]}
+    assert len(reader.loaded) == count
+    # Other content in the same file is another study.
+    np.save(patients[1].pet.folder / "a.npy", np.random.default_rng(9).random((9, 8, 8), dtype=np.float32))
+    changed = prepare_cohort([patients[1]], CONFIG, tmp_path / "cache", reader=reader)
+    assert changed.content_key("P-0001") != first.content_key("P-0001")
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "delete", "sidecar", "foreign"])
+def test_damaged_entries_are_rebuilt(tmp_path: Path, damage: str) -> None:
+    patients, reader = cohort(tmp_path / "in", 2), ArrayReader()
+    cache = tmp_path / "cache"
+    prepared = prepare_cohort(patients, CONFIG, cache, reader=reader)
+    expected = np.array(prepared.study("P-0000").ct)
+    voxels = next(cache.rglob(f"{prepared.content_key('P-0000')}.npy"))
+    sidecar = voxels.with_suffix(".json")
+    content = voxels.read_bytes()
+    if damage == "truncate":
+        voxels.write_bytes(content[:-40])
+    elif damage == "flip":
+        voxels.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    elif damage == "delete":
+        voxels.unlink()
+    elif damage == "sidecar":
+        sidecar.write_text(sidecar.read_text().replace('"Maker"', '"Other"'))
+    else:
+        sidecar.write_bytes(next(cache.rglob(f"{prepared.content_key('P-0001')}.json")).read_bytes())
+    again = prepare_cohort(patients, CONFIG, cache, reader=reader)
+    assert len(reader.loaded) == 6  # the damaged study alone was read again
+    np.testing.assert_array_equal(again.study("P-0000").ct, expected)
+
+
+def test_removed_while_in_use(tmp_path: Path) -> None:
+    patients = cohort(tmp_path / "in", 1)
+    prepared = prepare_cohort(patients, CONFIG, tmp_path / "cache", reader=ArrayReader())
+    for path in (tmp_path / "cache").rglob("*.npy"):
+        path.unlink()
+    with pytest.raises(RunFailed) as caught:
+        prepared.study("P-0000")
+    assert caught.value.where == "P-0000"
+
+
+def test_workers_give_the_same(tmp_path: Path) -> None:
+    patients = cohort(tmp_path / "in")
+    alone = prepare_cohort(patients, CONFIG, tmp_path / "one", reader=ArrayReader())
+    together = prepare_cohort(patients, CONFIG, tmp_path / "two", jobs=2, reader=ArrayReader())
+    assert together.keys == alone.keys
+    for code in alone.codes:
+        np.testing.assert_array_equal(together.study(code).pet, alone.study(code).pet)
+
+
+def test_every_refused_patient_is_named(tmp_path: Path) -> None:
+    patients = cohort(tmp_path / "in")
+    for number in (1, 3):
+        (patients[number].pet.folder / "a.npy").write_bytes(b"refuse")
+    with pytest.raises(CohortRefused) as caught:
+        prepare_cohort(patients, CONFIG, tmp_path / "cache", reader=ArrayReader())
+    error = caught.value
+    assert error.code is Code.COHORT_REFUSED
+    assert error.where == "row 3, row 5"
+    for part in ("2 of 4", "P-0001", "P-0003", "SUV_WEIGHT"):
+        assert part in error.message
+    assert "Send the weight." in error.remedy
+    assert "CanaryName" not in str(error)
+    assert pickle.loads(pickle.dumps(error)).where == error.where
+
+
+def test_no_identity_and_nobody_else(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    prepare_cohort(cohort(tmp_path / "in"), CONFIG, cache, reader=ArrayReader())
+    files = [path for path in cache.rglob("*") if path.is_file()]
+    assert len(files) == 4 * 2 + 8
+    assert not [
+        path for path in files if b"CanaryName" in path.read_bytes() or "Canary" in str(path.relative_to(cache))
+    ]
+    if os.name == "posix":
+        assert cache.stat().st_mode & 0o777 == 0o700
+
+
+def test_no_handle_is_kept_open(tmp_path: Path) -> None:
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("needs /proc to count open files")
+    prepared = prepare_cohort(cohort(tmp_path / "in"), CONFIG, tmp_path / "cache", reader=ArrayReader())
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(50):
+        for code in prepared.codes:
+            prepared.study(code)
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
+
+
+def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PRRT_CACHE_DIR", str(tmp_path / "mine"))
+    assert default_cache_dir() == tmp_path / "mine"
+    monkeypatch.delenv("PRRT_CACHE_DIR")
+    assert default_cache_dir().name == "PRRTPredictor"
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunFailed) as caught:
+        prepare_cohort(cohort(tmp_path / "in", 1), CONFIG, tmp_path / "file" / "cache", reader=ArrayReader())
+    assert caught.value.code is Code.OUTPUT
+    assert "PRRT_CACHE_DIR" in caught.value.remedy
