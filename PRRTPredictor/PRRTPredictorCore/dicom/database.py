@@ -55,8 +55,10 @@ def is_database(path: Path) -> bool:
         return False
     if path.name == DATABASE_NAME:
         return True
-    with path.open("rb") as file:
-        return file.read(len(_MAGIC)) == _MAGIC
+    try:
+        return _file_header(path).startswith(_MAGIC)
+    except OSError:
+        return False
 
 
 def read_database(path: Path, series_uid: str | None = None) -> tuple[DatabaseSeries, ...]:
@@ -175,6 +177,11 @@ def _is_foreign(error: sqlite3.OperationalError) -> bool:
     return any(words in str(error) for words in ("no such table", "no such column"))
 
 
+def _file_header(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(20)
+
+
 def _unreadable(path: Path) -> DicomRefused:
     return DicomRefused(
         Code.DATABASE_UNREADABLE,
@@ -189,8 +196,10 @@ def _unreadable(path: Path) -> DicomRefused:
 
 def _would_write_beside(path: Path) -> bool:
     """Whether even a read-only connection would create files next to the database (write-ahead log)."""
-    with path.open("rb") as file:
-        header = file.read(20)
+    try:
+        header = _file_header(path)
+    except OSError as error:
+        raise _unreadable(path) from error
     return header.startswith(_MAGIC) and _WAL_VERSION in header[18:20]
 
 

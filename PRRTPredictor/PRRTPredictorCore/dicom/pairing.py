@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from ..errors import Code, SuvRefused
 from ..records import LeftOut, Notice, PetCtPair, StudyIndex
+from .headers import text
 from .index_facts import SeriesFacts, is_localizer
 from .scan import PET_AND_CT_CLASSES
 from .suv import suv_scale
@@ -92,7 +93,7 @@ def _why_no_slices(facts: SeriesFacts) -> LeftOut | None:
         return LeftOut(uid, "OTHER_MODALITY", f"{modality or 'A series without modality'} is neither PET nor CT.")
     if is_localizer(facts.words):
         return LeftOut(uid, "LOCALIZER", "A localizer (scout view), not slices.")
-    series_type = str(facts.first_header.get("SeriesType", "")).upper()
+    series_type = text(facts.first_header, "SeriesType").upper()
     if facts.words & _PROJECTIONS or "REPROJECTION" in series_type:
         return LeftOut(uid, "PROJECTION", "A projection or rendering, not slices.")
     if PET_AND_CT_CLASSES.get(facts.sop_class) != modality or facts.words & _PICTURES:
@@ -130,7 +131,7 @@ def _fitness(pet: SeriesFacts, ct: SeriesFacts) -> tuple[float, ...]:
         return ()
     wide, deep, tall = pet.box.share_inside(ct.box)
     apart_s = abs((pet.acquired - ct.acquired).total_seconds()) if pet.acquired and ct.acquired else 0.0
-    names = f"{ct.record.description} {ct.first_header.get('ConvolutionKernel', '')}"
+    names = f"{ct.record.description} {text(ct.first_header, 'ConvolutionKernel')}"
     return (
         round(float(tall), 1),
         _same_frame(pet, ct),

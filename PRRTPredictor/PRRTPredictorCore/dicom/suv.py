@@ -310,7 +310,7 @@ def _uncorrected(headers: Headers, told: Headers) -> _Conversion:
             element("AcquisitionTime"),
             "Export the original series from the scanner.",
         )
-    _require_own_times(headers, [moment.timestamp() for moment in acquired])
+    _require_own_times(headers, (max(acquired) - min(acquired)).total_seconds())
     injected = injection_moment(headers, told, min(acquired))
     factors = [
         decay_during_frame(duration, half_life) * 2.0 ** (uptake_s(injected, moment, half_life) / half_life)
@@ -319,14 +319,13 @@ def _uncorrected(headers: Headers, told: Headers) -> _Conversion:
     return _Conversion(np.array(factors), "NONE, each slice from its acquisition time", notices)
 
 
-def _require_own_times(headers: Headers, acquired_s: Sequence[float]) -> None:
+def _require_own_times(headers: Headers, spread_s: float) -> None:
     """Refuse beds that were acquired one after another but share one acquisition time, as some GE series do."""
     offsets = [number(header, "FrameReferenceTime") for header in headers]
     known = [offset / 1000.0 for offset in offsets if offset is not None]
     if len(known) < len(headers):
         return
-    spread, told_spread = max(acquired_s) - min(acquired_s), max(known) - min(known)
-    if told_spread > AGREEMENT_TOLERANCE_S and spread <= AGREEMENT_TOLERANCE_S:
+    if max(known) - min(known) > AGREEMENT_TOLERANCE_S >= spread_s:
         raise refused(
             Code.SUV_TIMES,
             "The slices were acquired one after another, but carry the same acquisition time.",

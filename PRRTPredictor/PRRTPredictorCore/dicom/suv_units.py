@@ -14,6 +14,7 @@ from .headers import items, number, text
 from .suv_values import Headers, element, refused, shared, shared_text
 
 SUPPORTED_UNITS = frozenset({"BQML", "GML", "CM2ML", "CNTS"})
+_MULTI_FRAME_PET = frozenset({"1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1"})
 _MEASURED_UNITS = {
     "bq/ml": "BQML",
     "g/ml{suvbw}": "GML",
@@ -50,7 +51,7 @@ def stored_unit(headers: Headers) -> StoredUnit:
     """
     ones = np.ones(len(headers))
     written = shared_text(headers, "Units", Code.UNITS_UNSUPPORTED)
-    if not written and "FrameType" in headers[0]:
+    if not written and text(headers[0], "SOPClassUID") in _MULTI_FRAME_PET:
         rescale_type = shared_text(headers, "RescaleType", Code.UNITS_UNSUPPORTED)
         if rescale_type.upper() in SUPPORTED_UNITS:
             return StoredUnit(rescale_type.upper(), rescale_type, ones)
