@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from PRRTPredictorCore.errors import Code, CohortRefused, RunFailed, SuvRefused
-from PRRTPredictorCore.imaging.cache import default_cache_dir, prepare_cohort
+from PRRTPredictorCore.errors import Code, CohortRefused, DicomRefused, RunFailed, SuvRefused
+from PRRTPredictorCore.imaging.cache import default_cache_dir, prepare_cohort, series_hash
 from PRRTPredictorCore.imaging.preprocess import PreprocessConfig
 from PRRTPredictorCore.records import (
     Acquisition,
@@ -177,6 +177,18 @@ def test_every_refused_patient_is_named(tmp_path: Path) -> None:
     assert "Send the weight." in error.remedy
     assert "CanaryName" not in str(error)
     assert pickle.loads(pickle.dumps(error)).where == error.where
+
+
+def test_a_vanished_file_is_refused_and_a_damaged_memo_is_made_anew(tmp_path: Path) -> None:
+    patients, cache = cohort(tmp_path / "in", 1), tmp_path / "cache"
+    files = ArrayReader().files(patients[0].pet)
+    known = series_hash(files, cache)
+    for memo in (cache / "series").iterdir():
+        memo.write_bytes(b"\xff" * 64)
+    assert series_hash(files, cache) == known
+    with pytest.raises(DicomRefused) as caught:
+        series_hash((*files, tmp_path / "gone.dcm"), cache)
+    assert caught.value.code is Code.PATH_MISSING
 
 
 def test_no_identity_and_nobody_else(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from PRRTPredictorCore.errors import Code, CohortRefused, InputRefused, RunFailed
+from PRRTPredictorCore.errors import Code, CohortRefused, DicomRefused, InputRefused, RunFailed
 from PRRTPredictorCore.imaging.atomic import replacing, write_bytes
 from PRRTPredictorCore.imaging.entry import from_sidecar, to_sidecar
 from PRRTPredictorCore.imaging.preprocess import PreprocessConfig, prepare_study
@@ -206,19 +207,34 @@ def series_hash(files: Sequence[Path], folder: Path) -> str:
 
     Remembered in ``folder`` by the files' paths, sizes and times of change, so that an untouched series is not read
     again; the paths themselves are not stored.
+
+    Raises
+    ------
+    DicomRefused
+        ``PATH_MISSING``: a file is gone or may not be read.
     """
-    stats = [(str(path), path.stat()) for path in sorted(files)]
-    listing = json.dumps([(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats])
-    memo = folder / "series" / hashlib.sha256(listing.encode()).hexdigest()
     try:
-        known = memo.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError):
-        known = ""
-    if len(known) == 64 and set(known) <= set("0123456789abcdef"):
-        return known
-    total = hashlib.sha256("".join(sorted(file_hash(path) for path in files)).encode()).hexdigest()
+        stats = [(str(path), path.stat()) for path in sorted(files)]
+        listing = json.dumps([(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats])
+        memo = folder / "series" / hashlib.sha256(listing.encode()).hexdigest()
+        known = _remembered(memo)
+        if known:
+            return known
+        total = hashlib.sha256("".join(sorted(file_hash(path) for path in files)).encode()).hexdigest()
+    except OSError as error:
+        raise DicomRefused(
+            Code.PATH_MISSING,
+            f"A file of the series cannot be read ({error.strerror or type(error).__name__}).",
+            remedy="Check that the folder is still there and that you may read it.",
+        ) from error
     write_bytes(memo, total.encode("ascii"))
     return total
+
+
+def _remembered(memo: Path) -> str:
+    """The hash that a memo holds; empty when there is none or it is damaged."""
+    content = memo.read_bytes() if memo.is_file() else b""
+    return content.decode("ascii") if re.fullmatch(rb"[0-9a-f]{64}", content) else ""
 
 
 def file_hash(path: Path) -> str:
@@ -260,7 +276,7 @@ def _read_entry(folder: Path, key: str) -> PreparedStudy | None:
     try:
         sidecar = from_sidecar(sidecar_path.read_bytes(), key)
         voxels: NDArray[Any] = np.load(voxels_path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return None
     if sidecar is None or voxels.shape != (2, *sidecar.grid.shape) or voxels.dtype != np.float32:
         return None

@@ -168,7 +168,7 @@ def _turned(ct: Volume, fine: CommonGrid, config: PreprocessConfig) -> NDArray[n
     to_coarse = (np.linalg.inv(coarse_grid.ijk_to_lps) @ samples.ijk_to_lps)[[2, 1, 0, 3]][:, [2, 1, 0, 3]]
     values = np.empty(fine.shape, dtype=np.float32)
     for k in range(fine.shape[0]):
-        # "nearest" reaches half a voxel over the CT's edge; beyond it, "constant" gives air.
+        # "grid-constant" fades to air over the half voxel beyond the CT's outermost centres.
         offset = to_coarse[:3, 3] + to_coarse[:3, 0] * (2 * k)
         plane = ndimage.affine_transform(
             coarse,
