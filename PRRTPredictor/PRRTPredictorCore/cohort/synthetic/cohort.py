@@ -1,0 +1,289 @@
+"""Makes cohorts and single patients: DICOM folders, cohort.csv, and the truth aside."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import Code, RunFailed
+from ...progress import Progress, silent
+from .anatomy import LABEL_NAMES
+from .headers import identity_of
+from .outcome_model import BayesAuroc
+from .plan import PatientPlan, SizeName, SyntheticConfig, anatomy_of, bayes_auroc, plan_cohort, truth_of
+from .scanners import acquire_ct, acquire_pet, examine
+from .storing import CtSeries, write_pet
+
+RECIPE = 1
+"""Raised whenever the same config would make other patients."""
+
+COLUMNS: tuple[str, ...] = (
+    "patient", "pet", "ct", "ast", "alt", "ggt", "cga", "labs_date", "prrt_start", "progression_date", "event",
+    "metastatic_progressive", "sstr_expression", "prior_prrt", "records_complete", "age", "sex", "primary",
+    "metastases", "functional", "grade", "ki67", "prrt_cycles", "contrast_ct", "scanner", "pet_date", "synthetic",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SyntheticPatient:
+    """A made patient on disk.
+
+    Attributes
+    ----------
+    patient : str
+        PatientID in the files and ``patient`` in cohort.csv.
+    pet, ct : Path
+        Folders with one file a slice.
+    truth : Path
+        Organ labels and lesions on the PET's and on the CT's grid (.npz).
+    files : int
+        How many DICOM files there are.
+    """
+
+    patient: str
+    pet: Path
+    ct: Path
+    truth: Path
+    files: int
+
+
+@dataclass(frozen=True)
+class SyntheticCohort:
+    """A made cohort on disk: its folder, cohort.csv, truth.json, the patients and the best possible AUROCs."""
+
+    folder: Path
+    table: Path
+    truth: Path
+    patients: tuple[SyntheticPatient, ...]
+    bayes: BayesAuroc
+
+
+def make_cohort(
+    out: Path, config: SyntheticConfig | None = None, progress: Progress = silent, jobs: int = 1
+) -> SyntheticCohort:
+    """Make a cohort of patients as real DICOM files with a cohort.csv.
+
+    The work is done beside ``out`` and moved there when it is finished. A folder that already holds this very cohort is
+    left as it is.
+
+    Parameters
+    ----------
+    out : Path
+        Gets ``dicom/<patient>/pet|ct``, ``cohort.csv``, ``truth.json`` and ``truth/<patient>.npz``.
+    config : SyntheticConfig, optional
+    jobs : int
+        Processes.
+
+    Raises
+    ------
+    CohortRefused
+        ``COHORT_VALUE``: no such cohort can be made.
+    RunFailed
+        ``OUTPUT``: ``out`` holds something else, or cannot be written.
+    """
+    config = config or SyntheticConfig()
+    plans = plan_cohort(config)
+    bayes = bayes_auroc(config)
+    fingerprint = {"recipe": RECIPE, **asdict(config)}
+    if _holds(out, fingerprint):
+        progress("synth", len(plans), len(plans), "already made")
+        return _describe(out, plans, bayes)
+    with _published(out) as work:
+        total = len(plans)
+        for done, _ in enumerate(_make_all(work, plans, jobs), start=1):
+            progress("synth", done, total, "patients made")
+        _write_table(work / "cohort.csv", plans)
+        _write_truth(work / "truth.json", config, fingerprint, plans, bayes)
+    return _describe(out, plans, bayes)
+
+
+def make_patient(
+    out: Path,
+    seed: int = 0,
+    *,
+    size: SizeName = "small",
+    config: SyntheticConfig | None = None,
+    progress: Progress = silent,
+) -> SyntheticPatient:
+    """Make one patient who belongs to no cohort of another seed; with ``size="full"`` in a scanner's usual matrix.
+
+    Parameters
+    ----------
+    out : Path
+        Gets the same folders and files as a cohort of one.
+    config : SyntheticConfig, optional
+        Signal and null as for a cohort; its number of patients and its seed are replaced.
+
+    Raises
+    ------
+    CohortRefused, RunFailed
+        As :func:`make_cohort`.
+    """
+    single = replace(config or SyntheticConfig(), patients=1, seed=seed, size=size, censored=0)
+    return make_cohort(out, single, progress).patients[0]
+
+
+def write_patient(out: Path, plan: PatientPlan) -> SyntheticPatient:
+    """Write the files of one planned patient into a cohort's folder.
+
+    Raises
+    ------
+    OSError
+        Where the folder cannot be written.
+    """
+    examination = examine(plan, anatomy_of(plan))
+    identity = identity_of(examination)
+    patient = _patient_at(out, plan)
+    for folder in (patient.pet, patient.ct, patient.truth.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    image = acquire_pet(examination)
+    files = write_pet(patient.pet, examination, identity, image.suv)
+    series = CtSeries(patient.ct, examination, identity)
+    ct_labels = np.zeros(examination.ct_grid.shape, dtype=np.uint8)
+    for slab in acquire_ct(examination):
+        files += series.write(slab)
+        ct_labels[slab.first : slab.first + len(slab.labels)] = slab.labels
+    np.savez_compressed(
+        patient.truth,
+        label_names=np.array(LABEL_NAMES),
+        pet_labels=image.labels,
+        pet_lesions=image.lesions,
+        pet_ijk_to_lps=examination.pet_grid.ijk_to_lps(),
+        ct_labels=ct_labels,
+        ct_ijk_to_lps=examination.ct_grid.ijk_to_lps(),
+    )
+    return replace(patient, files=files)
+
+
+def _patient_at(out: Path, plan: PatientPlan) -> SyntheticPatient:
+    name = plan.patient_id
+    home = out / "dicom" / name
+    files = sum(len(list((home / series).glob("*.dcm"))) for series in ("pet", "ct"))
+    return SyntheticPatient(name, home / "pet", home / "ct", out / "truth" / f"{name}.npz", files)
+
+
+def _make_all(work: Path, plans: Iterable[PatientPlan], jobs: int) -> Iterator[SyntheticPatient]:
+    plans = tuple(plans)
+    if jobs <= 1 or len(plans) < 4:
+        for plan in plans:
+            yield write_patient(work, plan)
+        return
+    from joblib import Parallel, delayed
+
+    parallel = Parallel(n_jobs=min(jobs, len(plans)), return_as="generator_unordered")
+    yield from parallel(delayed(write_patient)(work, plan) for plan in plans)
+
+
+def _describe(out: Path, plans: Iterable[PatientPlan], bayes: BayesAuroc) -> SyntheticCohort:
+    patients = tuple(_patient_at(out, plan) for plan in plans)
+    return SyntheticCohort(out, out / "cohort.csv", out / "truth.json", patients, bayes)
+
+
+def _row(plan: PatientPlan) -> tuple[Any, ...]:
+    person, dates = plan.characteristics, plan.calendar
+    home = f"dicom/{plan.patient_id}"
+    return (
+        plan.patient_id,
+        f"{home}/pet",
+        f"{home}/ct",
+        *(f"{value:g}" for value in plan.labs.values()),
+        dates.labs.isoformat(),
+        dates.prrt_start.isoformat(),
+        dates.progression.isoformat(),
+        int(plan.event),
+        "yes",
+        "yes",
+        "no",
+        "yes",
+        f"{person.age_years:g}",
+        person.sex,
+        person.primary,
+        ";".join(person.metastases),
+        person.functional,
+        person.grade,
+        f"{person.ki67_percent:g}",
+        person.prrt_cycles,
+        person.contrast_ct,
+        person.scanner,
+        dates.pet.isoformat(),
+        "yes",
+    )
+
+
+def _write_table(path: Path, plans: Iterable[PatientPlan]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(_row(plan) for plan in plans)
+
+
+def _write_truth(
+    path: Path, config: SyntheticConfig, fingerprint: dict[str, Any], plans: Iterable[PatientPlan], bayes: BayesAuroc
+) -> None:
+    signal = config.stated_signal
+    truth = {
+        "synthetic": True,
+        "made_from": fingerprint,
+        "bayes_auroc": dict(bayes.by_inputs()),
+        "log_odds_of_short_pfs": None if signal is None else asdict(signal),
+        "patients": [truth_of(plan, anatomy_of(plan), signal) for plan in plans],
+    }
+    path.write_text(json.dumps(truth, indent=1), encoding="utf-8")
+
+
+# --- all or nothing -----------------------------------------------------------------------------------------------
+
+
+def _holds(out: Path, fingerprint: dict[str, Any]) -> bool:
+    """Whether ``out`` already is this cohort.
+
+    Raises
+    ------
+    RunFailed
+        It is something else.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    try:
+        same = json.loads((out / "truth.json").read_text(encoding="utf-8"))["made_from"] == fingerprint
+    except (OSError, ValueError, KeyError, TypeError):
+        same = False
+    if not same:
+        raise RunFailed(
+            Code.OUTPUT,
+            "The output folder already holds something else.",
+            where=str(out),
+            remedy="Name a new or an empty folder.",
+        )
+    return True
+
+
+@contextmanager
+def _published(out: Path) -> Iterator[Path]:
+    """A working folder beside ``out`` that takes its place when all went well, and vanishes otherwise."""
+    out = out.absolute()
+    work = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        work.mkdir(parents=True)
+        yield work
+        if out.exists():
+            out.rmdir()
+        work.rename(out)
+    except OSError as failure:
+        raise RunFailed(
+            Code.OUTPUT,
+            f"The cohort cannot be written: {failure.strerror or failure}.",
+            where=str(out),
+            remedy="Check the permissions and the free space, or name another folder.",
+        ) from failure
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
