@@ -1,0 +1,146 @@
+"""How every figure looks: a colour-blind safe palette, quiet axes, and SVG that follows the page into dark mode.
+
+Figures are matplotlib ``Figure`` objects without pyplot, so nothing global is kept and no window can open.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK = "#1f2328"
+"""Text and axes. In the page, this very colour becomes the CSS variable ``--ink``; likewise the three below."""
+MUTED = "#66707b"
+GRID = "#dfe3e8"
+PAPER = "#fefefe"
+_PAGE_VARIABLES = MappingProxyType({INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"})
+
+MODEL_COLOURS: Mapping[str, str] = MappingProxyType(
+    {
+        "rf_labs": "#868d95",
+        "pet": "#e69f00",
+        "ct": "#56b4e9",
+        "pet_labs": "#d55e00",
+        "ct_labs": "#2980c4",
+        "pet_ct_labs": "#009e73",
+        "pet_ct_labs_pretrained": "#b5679b",
+    }
+)
+"""After Okabe and Ito; every pair stays apart for the common colour vision deficiencies and on a dark page."""
+
+LONG_COLOUR = "#2980c4"
+SHORT_COLOUR = "#d55e00"
+OTHER_COLOUR = "#868d95"
+
+_SETTINGS: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9.5,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.facecolor": "none",
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 2.0,
+    "lines.solid_capstyle": "butt",
+    "svg.fonttype": "none",
+    "savefig.facecolor": "white",
+}
+
+
+@contextmanager
+def drawing(key: str = "prrt") -> Iterator[None]:
+    """Apply the house style to everything drawn and saved inside; ``key`` makes the SVG's inner names repeatable."""
+    from matplotlib import rc_context
+
+    settings: Any = {**_SETTINGS, "svg.hashsalt": key}
+    with rc_context(settings):
+        yield
+
+
+def new_figure(width: float = 7.4, height: float = 4.0) -> Figure:
+    """Start a figure of ``width`` x ``height`` inches whose parts keep clear of each other."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def quiet(ax: Axes, grid: str = "both") -> Axes:
+    """Draw faint grid lines ("x", "y" or "both") and no tick marks."""
+    ax.grid(True, axis=grid)  # type: ignore[arg-type]  # matplotlib narrows this to a Literal
+    ax.tick_params(length=0)
+    return ax
+
+
+def model_colour(name: str) -> str:
+    """A model's colour, the same in every figure; grey for a model that the palette does not know."""
+    return MODEL_COLOURS.get(name, OTHER_COLOUR)
+
+
+def svg_text(figure: Figure) -> str:
+    """The figure as an SVG document with a transparent ground; the same figure gives the same bytes."""
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return stream.getvalue()
+
+
+def write_png(figure: Figure, path: Path, dpi: int = 200) -> None:
+    """Save the figure as PNG on white, whole or not at all."""
+    from PRRTPredictorCore.imaging.atomic import replacing
+
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
+
+
+def inline_svg(svg: str, key: str, alt: str) -> str:
+    """Make an SVG document part of a page: themed, named for screen readers, its inner names its own.
+
+    Parameters
+    ----------
+    svg : str
+        From :func:`svg_text`.
+    key : str
+        Unique within the page; put before every inner name, since two SVGs on a page share one name space.
+    alt : str
+        What the figure shows, in words.
+    """
+    from markupsafe import escape
+
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r'\bid="([^"]+)"', rf'id="{key}-\1"', body)
+    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{key}-\1)", body)
+    body = re.sub(r'(xlink:)?href="#([^"]+)"', rf'href="#{key}-\2"', body)
+    body = re.sub(r"'?DejaVu Sans'?(, sans-serif)?", "inherit", body)
+    for colour, variable in _PAGE_VARIABLES.items():
+        body = body.replace(colour, f"var({variable})")
+    width = re.search(r'viewBox="0 0 ([\d.]+) ', body)
+    # Never wider than drawn, so that letters keep their size; narrower on a narrow page.
+    most = f"max-width:{float(width.group(1)) * 1.3333:.0f}px" if width else ""
+    body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
+    body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
+    return body.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}" style="{most}"', 1).strip()
