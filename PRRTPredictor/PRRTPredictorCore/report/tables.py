@@ -12,7 +12,7 @@ from PRRTPredictorCore.evaluation.discrimination import METRICS
 from PRRTPredictorCore.evaluation.significance import PAPER, PRIMARY, SECONDARY
 from PRRTPredictorCore.evaluation.summary import interval, mean_and_error, model_title
 from PRRTPredictorCore.report.content import PAPER_TABLE_TWO, RunContent, evidence, pretrained_in_words, printed_p
-from PRRTPredictorCore.report.figures import METRIC_TITLES
+from PRRTPredictorCore.report.figures import METRIC_TITLES, lab_title
 from PRRTPredictorCore.report.plates import median_months
 
 
@@ -221,7 +221,7 @@ def configuration_table(content: RunContent) -> Table:
         ("Preset", manifest.preset),
         ("Cross-validation", f"{manifest.folds} folds × {manifest.repeats} repeats, stratified, grouped by patient"),
         ("Models", ", ".join(model_title(name) for name in manifest.models)),
-        ("Blood values and further inputs", ", ".join(name.upper() for name in manifest.feature_names)),
+        ("Blood values and further inputs", ", ".join(lab_title(name) for name in manifest.feature_names)),
         ("Model image size (k, j, i)", " × ".join(str(side) for side in shape) if shape else "–"),
         ("Pretrained CT encoder", pretrained_in_words(manifest)),
         ("Seed", str(manifest.seed)),
