@@ -9,7 +9,6 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .console import print_json
@@ -150,8 +149,8 @@ def synth(arguments: Namespace, progress: Progress) -> int:
 
 def cohort_check(arguments: Namespace, _progress: Progress) -> int:
     """``prrt cohort check``: every violation with its remedy, and the exclusions."""
-    from .cohort.describe import format_check
     from .cohort.table import check_cohort
+    from .cohort.text import check_to_json, format_check
 
     cohort = check_cohort(arguments.cohort)
     refusal = CohortRefused(
@@ -161,15 +160,7 @@ def cohort_check(arguments: Namespace, _progress: Progress) -> int:
         remedy="Correct the rows listed, then check again.",
     )
     if arguments.json:
-        document: dict[str, Any] = {
-            "included": len(cohort.patients),
-            "eligibility": cohort.eligibility,
-            "exclusions": cohort.exclusions,
-            "violations": cohort.violations,
-            "pet_to_first_cycle_days": cohort.pet_interval,
-            "warnings": texts(cohort.notices),
-        }
-        print_json(document | (refusal.to_json() if cohort.violations else {}))
+        print_json(check_to_json(cohort) | (refusal.to_json() if cohort.violations else {}))
     else:
         say(format_check(cohort))
     return refusal.exit_code if cohort.violations else 0
@@ -194,13 +185,16 @@ def cohort_describe(arguments: Namespace, _progress: Progress) -> int:
 
 def train(arguments: Namespace, progress: Progress) -> int:
     """``prrt train``: repeated cross-validation into a run folder."""
+    from .cohort.table import read_cohort, require_extras, require_trainable
     from .evaluation.summary import format_table_two, summarise_run
     from .imaging.cache import prepare_cohort
     from .models.pretrained import resolve_weights
     from .training.config import RunConfig
     from .training.crossval import run_crossval
 
-    cohort = _trainable_cohort(arguments.cohort, arguments.folds, tuple(arguments.extra))
+    cohort = read_cohort(arguments.cohort)
+    extras = require_extras(cohort, arguments.extra)
+    require_trainable(cohort, arguments.folds)
     jobs = arguments.jobs or default_jobs()
     config = RunConfig(
         models=tuple(arguments.models),
@@ -210,7 +204,7 @@ def train(arguments: Namespace, progress: Progress) -> int:
         seed=arguments.seed,
         device=arguments.device,
         jobs=jobs,
-        extras=tuple(arguments.extra),
+        extras=extras,
         pretrained_weights=resolve_weights(arguments.pretrained, progress),
     )
     prepared = prepare_cohort(cohort.patients, config.preprocess, jobs=jobs, progress=progress)
@@ -222,15 +216,6 @@ def train(arguments: Namespace, progress: Progress) -> int:
     say(format_table_two(summary))
     say(f"Run folder: {arguments.out}    Next: prrt report {arguments.out}")
     return 0
-
-
-def _trainable_cohort(table: Path, folds: int, extras: tuple[str, ...]) -> Any:
-    from .cohort.table import read_cohort, require_extras, require_trainable
-
-    cohort = read_cohort(table)
-    require_extras(cohort, extras)
-    require_trainable(cohort, folds)
-    return cohort
 
 
 def report(arguments: Namespace, progress: Progress) -> int:
@@ -294,9 +279,9 @@ def prediction_document(result: PredictionResult) -> dict[str, Any]:
 
 
 def _labs(arguments: Namespace) -> Labs:
-    from .cohort.labs import check_sampling_date, make_labs
+    from .cohort.labs import LabUnits, check_sampling_date, make_labs
 
-    units = {name: getattr(arguments, f"{name}_unit") for name in ("ast", "alt", "ggt", "cga")}
+    units = LabUnits(arguments.ast_unit, arguments.alt_unit, arguments.ggt_unit, arguments.cga_unit)
     labs = make_labs(
         arguments.ast, arguments.alt, arguments.ggt, arguments.cga, units=units, sampled_on=arguments.labs_date
     )

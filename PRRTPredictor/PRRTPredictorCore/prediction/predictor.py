@@ -115,10 +115,8 @@ def predict(
     study = prepare_study(loaded_pet, loaded_ct, bundle.metadata.preprocess)
     step("ensemble")
     notices = (
-        *loaded_pet.notices,
-        *loaded_ct.notices,
-        *pairing_notices(loaded_pet, loaded_ct),
         *study.notices,
+        *pairing_notices(loaded_pet, loaded_ct),
         *lab_notices(patient.labs),
         *range_notices(
             bundle.metadata.training_ranges, study, dict(zip(bundle.metadata.tabular_names, tabular, strict=True))
@@ -181,13 +179,6 @@ def saliency_maps(bundle: LoadedBundle, study: PreparedStudy, tabular: np.ndarra
 def pairing_notices(pet: LoadedSeries, ct: LoadedSeries) -> tuple[Notice, ...]:
     """Say when PET and CT look as if they were not of one examination."""
     notices = []
-    if pet.frame_of_reference_uid != ct.frame_of_reference_uid:
-        notices.append(
-            Notice(
-                "FRAME_OF_REFERENCE_DIFFERS",
-                "PET and CT name different frames of reference; their alignment rests on the stored positions alone.",
-            )
-        )
     if pet.study_uid != ct.study_uid:
         notices.append(Notice("STUDY_DIFFERS", "PET and CT belong to different DICOM studies."))
     pet_date, ct_date = pet.acquisition.date, ct.acquisition.date
