@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import TypeAlias
 
 from . import __version__, commands
 from .console import listening, print_refusal
@@ -70,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-Words = argparse._SubParsersAction  # type: ignore[type-arg]  # argparse keeps the type of its own return value private
+Words: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # argparse keeps this type to itself
 
 
 def _command(words: Words, name: str, run: commands.Command, summary: str) -> argparse.ArgumentParser:

@@ -77,8 +77,8 @@ def index(arguments: Namespace, progress: Progress) -> int:
         say_notices(pair.notices)
     if found.left_out:
         say(f"{len(found.left_out)} series left out")
-        for series in found.left_out:
-            say(f"  {series.code}: {series.reason} ({series.series_uid})")
+        for unused in found.left_out:
+            say(f"  {unused.code}: {unused.reason} ({unused.series_uid or 'no series UID'})")
     return 0
 
 
@@ -271,6 +271,7 @@ def prediction_document(result: PredictionResult) -> dict[str, Any]:
         "group": prediction.group,
         "interval": list(prediction.interval),
         "lab_contributions": prediction.lab_contributions,
+        "lab_contribution_method": prediction.lab_method,
         "warnings": texts(prediction.notices),
         "model": prediction.model,
         "synthetic_patient": result.synthetic_patient,

@@ -500,7 +500,9 @@ class Prediction:
     interval : tuple of float
         The ensemble's central 90 % range.
     lab_contributions : mapping of str to float
-        Gradient x input at the fusion layer, in logits; sign: towards long PFS. Empty for a model without labs.
+        Positive towards long PFS; empty for a model without labs.
+    lab_method : {"gradient x input", "decision path", "none"}
+        How they were found: at the fusion layer of networks, in logits, or in a forest, in probability.
     """
 
     probability_long_pfs: float
@@ -508,6 +510,7 @@ class Prediction:
     lab_contributions: Mapping[str, float]
     model: ModelIdentity
     notices: tuple[Notice, ...] = ()
+    lab_method: Literal["gradient x input", "decision path", "none"] = "none"
 
     @property
     def group(self) -> Literal["long", "short"]:

@@ -1,18 +1,17 @@
-"""Where a network looked: the vanilla gradient of the probability with respect to every voxel (paper, Fig. 9)."""
+"""Where an ensemble looked: the vanilla gradient of the probability with respect to every voxel (paper, Fig. 9)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import torch
-
-    from ..models.fitted import FittedNetwork
+from ..models.answers import NetworkAnswers, ask
+from ..models.fitted import FittedNetwork
+from ..models.registry import ModelSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,68 +27,61 @@ class SaliencyMaps:
     ct: NDArray[np.float32] | None
 
 
-def gradient_saliency(
-    members: Sequence[FittedNetwork],
-    pet: NDArray[np.float32] | None,
-    ct: NDArray[np.float32] | None,
-    tabular: NDArray[np.float64] | None,
-) -> SaliencyMaps:
-    """Average |∂ probability / ∂ voxel| over a fold ensemble and scale it to [0, 1].
+def gradient_saliency(answers: Sequence[NetworkAnswers]) -> SaliencyMaps:
+    """Average |∂ probability / ∂ voxel| of one patient over a fold ensemble and scale it to [0, 1].
 
     Parameters
     ----------
-    members : sequence of FittedNetwork
-        The ensemble; each takes raw inputs, so that the gradient is per SUV and per HU.
-    pet, ct : ndarray or None, shape (K, J, I)
-        SUVbw and HU on the common grid; ignored where the members do not use them.
-    tabular : ndarray or None, shape (F,)
-        Labs and extras in their own units.
+    answers : sequence of NetworkAnswers
+        One a member of the ensemble, for the same single patient (B = 1).
 
     Returns
     -------
     SaliencyMaps
         Min–max scaled after averaging; a map without any gradient stays zero.
     """
-    sums: dict[str, NDArray[np.float64]] = {}
-    for member in members:
-        for name, gradient in probability_gradients(member, pet, ct, tabular).items():
-            sums[name] = sums.get(name, 0.0) + np.abs(gradient).astype(np.float64)
+
+    def averaged(maps: list[torch.Tensor]) -> NDArray[np.float32] | None:
+        if not maps:
+            return None
+        return unit_range(torch.stack([one[0].abs() for one in maps]).mean(dim=0).cpu().numpy())
+
     return SaliencyMaps(
-        pet=_unit_range(sums["pet"]) if "pet" in sums else None,
-        ct=_unit_range(sums["ct"]) if "ct" in sums else None,
+        pet=averaged([answer.pet_gradients for answer in answers if answer.pet_gradients is not None]),
+        ct=averaged([answer.ct_gradients for answer in answers if answer.ct_gradients is not None]),
     )
 
 
-def probability_gradients(
+def ask_one(
     member: FittedNetwork,
-    pet: NDArray[np.float32] | None,
-    ct: NDArray[np.float32] | None,
-    tabular: NDArray[np.float64] | None,
-) -> dict[str, NDArray[np.float32]]:
-    """Return ∂ probability / ∂ voxel of one network for the images that it uses, each of shape (K, J, I)."""
-    import torch
+    pet: NDArray[np.float32],
+    ct: NDArray[np.float32],
+    tabular: NDArray[np.float64],
+) -> NetworkAnswers:
+    """Ask one network about one patient.
 
-    device = next(member.parameters()).device
+    Parameters
+    ----------
+    pet, ct : ndarray, shape (K, J, I)
+        SUVbw and HU on the common grid; ignored where the network does not use them.
+    tabular : ndarray, shape (F,)
+        Labs and extras in their own units.
+    """
+    spec: ModelSpec = member.spec
 
-    def batch_of_one(array: NDArray[np.floating] | None, used: bool) -> torch.Tensor | None:
-        if array is None or not used:
+    def tensor(array: NDArray[np.floating], used: bool) -> torch.Tensor | None:
+        if not used:
             return None
-        return torch.tensor(np.asarray(array, dtype=np.float32), device=device)[None]
+        return torch.from_numpy(np.array(array, dtype=np.float32)[None]).to(member.recalibration.device)
 
-    images = {
-        "pet": batch_of_one(None if pet is None else pet[None], member.spec.uses_pet),
-        "ct": batch_of_one(None if ct is None else ct[None], member.spec.uses_ct),
-    }
-    seen = {name: image.requires_grad_() for name, image in images.items() if image is not None}
-    if not seen:
-        return {}
-    probability = torch.sigmoid(member(images["pet"], images["ct"], batch_of_one(tabular, member.spec.uses_labs)))
-    gradients = torch.autograd.grad(probability.sum(), list(seen.values()))
-    return {name: gradient[0, 0].cpu().numpy() for name, gradient in zip(seen, gradients, strict=True)}
+    return ask(
+        member, tensor(pet[None], spec.uses_pet), tensor(ct[None], spec.uses_ct), tensor(tabular, spec.uses_labs)
+    )
 
 
-def _unit_range(values: NDArray[np.float64]) -> NDArray[np.float32]:
+def unit_range(values: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Scale to [0, 1] by the smallest and largest value; a constant becomes 0."""
     low, high = float(values.min()), float(values.max())
     if not high > low:
         return np.zeros(values.shape, dtype=np.float32)
-    return ((values - low) / (high - low)).astype(np.float32)
+    return ((values.astype(np.float64) - low) / (high - low)).astype(np.float32)

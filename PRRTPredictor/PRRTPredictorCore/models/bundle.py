@@ -64,6 +64,11 @@ class LoadedBundle:
         """The members that are networks: all of them, or none for a forest."""
         return tuple(member for member in self.members if isinstance(member, FittedNetwork))
 
+    @property
+    def forests(self) -> tuple[FittedForest, ...]:
+        """The members that are forests: all of them, or none for networks."""
+        return tuple(member for member in self.members if isinstance(member, FittedForest))
+
 
 def save_bundle(
     out: Path,

@@ -82,6 +82,25 @@ class FittedForest:
         probability = np.clip(self.predict_probability(labs), PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
         return np.asarray(np.log(probability) - np.log1p(-probability))
 
+    def contributions(self, tabular: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far each tabular input moved the probability, shape (n, F).
+
+        Along a decision path every comparison changes the share of long PFS; the change is credited to the input that
+        was compared, and averaged over the trees. The contributions add up to the probability minus the forest's mean
+        probability at its roots (Saabas' decomposition).
+        """
+        values = np.asarray(tabular, dtype=np.float32)
+        at = np.broadcast_to(self.tree_start, (len(values), len(self.tree_start))).copy()
+        rows = np.broadcast_to(np.arange(len(values))[:, None], at.shape)
+        credit = np.zeros((len(values), self.n_tabular))
+        while (inner := self.left[at] != LEAF).any():
+            compared = np.where(inner, self.feature[at], 0)
+            child = np.where(values[rows, compared] <= self.threshold[at], self.left[at], self.right[at])
+            following = np.where(inner, child, at)
+            np.add.at(credit, (rows, compared), self.probability[following] - self.probability[at])
+            at = following
+        return credit / len(self.tree_start)
+
     def to_tensors(self) -> dict[str, Tensor]:
         """The arrays, for a safetensors file."""
         arrays = {name: getattr(self, name) for name in _TYPES if name != "n_features"}

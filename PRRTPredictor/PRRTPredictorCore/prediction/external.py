@@ -15,7 +15,7 @@ from ..imaging.cache import prepare_cohort
 from ..models.bundle import load_bundle
 from ..progress import Progress, silent
 from ..records import LABS, Cohort, FoldPredictions, ModelIdentity
-from .predictor import ensemble_probabilities
+from .predictor import ask_ensemble
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ def validate(
     for number, patient in enumerate(cohort.patients):
         progress("evaluate", number, len(cohort.patients), patient.code)
         tabular = np.array(patient.tabular(extras), dtype=np.float64)
-        probabilities.append(float(ensemble_probabilities(bundle, prepared.study(patient.code), tabular).mean()))
+        answer = ask_ensemble(bundle, prepared.study(patient.code), tabular, explain=False)
+        probabilities.append(float(answer.probabilities.mean()))
     progress("evaluate", len(cohort.patients), len(cohort.patients))
     trained = bundle.metadata.performance
     return summarise_validation(

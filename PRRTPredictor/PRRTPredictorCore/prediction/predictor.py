@@ -21,6 +21,7 @@ from ..records import Labs, LoadedSeries, Notice, Prediction, PreparedStudy, Vol
 from .ranges import range_notices
 
 if TYPE_CHECKING:
+    from ..explain.importance import LabContributions
     from ..explain.saliency import SaliencyMaps
 
 STAGES = ("model", "PET", "CT", "common grid", "ensemble", "saliency")
@@ -88,7 +89,7 @@ def predict(
         Labs, and the extra inputs that the model asks for.
     device : {"auto", "cpu", "cuda"}
     saliency : bool
-        Also compute the gradient saliency (not available from a random forest).
+        Also map the gradient saliency back to the PET (a random forest has none).
 
     Raises
     ------
@@ -123,9 +124,18 @@ def predict(
         ),
         *model_notices(bundle),
     )
-    prediction = predict_prepared(bundle, study, tabular, notices)
+    answer = ask_ensemble(bundle, study, tabular, explain=True)
+    low, high = np.quantile(answer.probabilities, (0.05, 0.95))
+    prediction = Prediction(
+        probability_long_pfs=float(answer.probabilities.mean()),
+        interval=(float(low), float(high)),
+        lab_contributions=answer.labs.values,
+        lab_method=answer.labs.method,
+        model=bundle.identity,
+        notices=notices,
+    )
     step("saliency")
-    maps = saliency_maps(bundle, study, tabular) if saliency else None
+    maps = answer.maps if saliency else None
     progress("predict", len(STAGES), len(STAGES), "done")
 
     def on_the_patient(values: np.ndarray | None) -> Volume | None:
@@ -141,39 +151,40 @@ def predict(
     )
 
 
-def predict_prepared(
-    bundle: LoadedBundle, study: PreparedStudy, tabular: np.ndarray, notices: Sequence[Notice] = ()
-) -> Prediction:
-    """Ask every member of the ensemble about a prepared study; the mean is the answer, the spread its interval."""
-    from ..explain.importance import lab_contributions
+@dataclass(frozen=True, eq=False)
+class EnsembleAnswer:
+    """What the members of a model say of one prepared study.
 
-    probabilities = ensemble_probabilities(bundle, study, tabular)
-    low, high = np.quantile(probabilities, (0.05, 0.95))
-    return Prediction(
-        probability_long_pfs=float(probabilities.mean()),
-        interval=(float(low), float(high)),
-        lab_contributions=lab_contributions(
-            bundle.members, bundle.metadata.tabular_names, study.pet, study.ct, tabular
-        ),
-        model=bundle.identity,
-        notices=tuple(notices),
+    Attributes
+    ----------
+    probabilities : ndarray, shape (members,)
+        Of long PFS.
+    maps : SaliencyMaps or None
+        On the common grid; None where the saliency was not asked for, or the model has no gradient.
+    """
+
+    probabilities: np.ndarray
+    labs: LabContributions
+    maps: SaliencyMaps | None
+
+
+def ask_ensemble(bundle: LoadedBundle, study: PreparedStudy, tabular: np.ndarray, *, explain: bool) -> EnsembleAnswer:
+    """Ask every member about a prepared study; with ``explain``, also where it looked and what the labs contributed."""
+    from ..explain.importance import NO_LABS, forest_contributions, network_contributions
+    from ..explain.saliency import ask_one, gradient_saliency
+
+    names = bundle.metadata.tabular_names
+    if not bundle.networks or not explain:
+        logits = np.array(
+            [member.predict(study.pet[None], study.ct[None], tabular[None])[0] for member in bundle.members]
+        )
+        labs = forest_contributions(bundle.forests, names, tabular) if bundle.forests and explain else NO_LABS
+        return EnsembleAnswer(1.0 / (1.0 + np.exp(-logits)), labs, None)
+    answers = [ask_one(member, study.pet, study.ct, tabular) for member in bundle.networks]
+    logits = np.array([float(answer.logits[0]) for answer in answers])
+    return EnsembleAnswer(
+        1.0 / (1.0 + np.exp(-logits)), network_contributions(answers, names), gradient_saliency(answers)
     )
-
-
-def ensemble_probabilities(bundle: LoadedBundle, study: PreparedStudy, tabular: np.ndarray) -> np.ndarray:
-    """Probability of long PFS from every member, shape (members,)."""
-    logits = [float(member.predict(study.pet[None], study.ct[None], tabular[None])[0]) for member in bundle.members]
-    return np.asarray(1.0 / (1.0 + np.exp(-np.array(logits))))
-
-
-def saliency_maps(bundle: LoadedBundle, study: PreparedStudy, tabular: np.ndarray) -> SaliencyMaps | None:
-    """Gradient saliency of the ensemble on the common grid; None from a model without images."""
-    spec = bundle.spec
-    if not (spec.uses_pet or spec.uses_ct):
-        return None
-    from ..explain.saliency import gradient_saliency
-
-    return gradient_saliency(bundle.networks, study.pet, study.ct, tabular)
 
 
 def pairing_notices(pet: LoadedSeries, ct: LoadedSeries) -> tuple[Notice, ...]:

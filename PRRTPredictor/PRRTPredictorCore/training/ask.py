@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from PRRTPredictorCore.models.answers import ask
 from PRRTPredictorCore.training.heldout import GradientHistograms, HeldOutEmbeddings, HeldOutGradients
 
 if TYPE_CHECKING:
@@ -76,31 +77,25 @@ def _ask_batch(fitted: FittedNetwork, data: TrainingData, rows: NDArray[np.int64
         return torch.from_numpy(data.stack(image, rows)).unsqueeze(1).to(device)
 
     features = None if ct_gradient or spec.ct_encoder != "pretrained" else data.features(rows)
-    pet = raw("pet").requires_grad_() if spec.uses_pet else None
-    ct = raw("ct").requires_grad_() if spec.uses_ct and features is None else None
-    table = torch.from_numpy(data.tabular[rows].astype(np.float32)).to(device) if spec.uses_labs else None
-    scaled_pet, scaled_ct, scaled_table = fitted.normalise(pet, ct, table)
-    z = None if scaled_table is None else scaled_table.detach().requires_grad_()
-    frozen = None if features is None else torch.from_numpy(features).to(device)
-    embedding = fitted.network.embed(scaled_pet, scaled_ct, z, frozen)
-    scale, bias = fitted.recalibration.unbind()
-    logits = fitted.network.output(embedding).squeeze(1) * scale + bias
-
-    inputs: dict[str, Tensor] = {
-        name: value for name, value in (("pet", pet), ("ct", ct), ("labs", z)) if value is not None
-    }
-    gradients = dict(zip(inputs, torch.autograd.grad(logits.sum(), list(inputs.values())), strict=True))
-    # ∂p/∂x = p (1 - p) ∂logit/∂x: one backward pass serves probability and logit alike.
-    probability = torch.sigmoid(logits.detach())
-    slope = (probability * (1 - probability)).view(-1, 1, 1, 1)
-    images: tuple[Image, ...] = ("pet", "ct")
+    answers = ask(
+        fitted,
+        pet=raw("pet") if spec.uses_pet else None,
+        ct=raw("ct") if spec.uses_ct and features is None else None,
+        tabular=torch.from_numpy(data.tabular[rows].astype(np.float32)).to(device),
+        ct_features=None if features is None else torch.from_numpy(features).to(device),
+    )
+    gradients: tuple[tuple[Image, Tensor | None], ...] = (
+        ("pet", answers.pet_gradients),
+        ("ct", answers.ct_gradients),
+    )
+    labs = answers.lab_contributions
     return _Part(
-        logits=logits.detach().double().cpu().numpy(),
-        embeddings=embedding.detach().float().cpu().numpy(),
+        logits=answers.logits.double().cpu().numpy(),
+        embeddings=answers.embeddings.float().cpu().numpy(),
         histograms={
-            image: GradientHistograms.of((gradients[image].squeeze(1) * slope).cpu().numpy())
-            for image in images
-            if image in gradients
+            image: GradientHistograms.of(gradient.cpu().numpy())
+            for image, gradient in gradients
+            if gradient is not None
         },
-        lab_contributions=None if z is None else (gradients["labs"] * z.detach()).double().cpu().numpy(),
+        lab_contributions=None if labs is None else labs.double().cpu().numpy(),
     )

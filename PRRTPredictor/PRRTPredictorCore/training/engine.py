@@ -188,7 +188,12 @@ def _fit_forest(task: FoldTask, spec: ModelSpec, data: TrainingData, settings: F
     return _Answer(
         logits=forest.predict(None, None, data.tabular[test]),
         tensors=forest.to_tensors(),
-        gradients=HeldOutGradients(task.test, data.feature_names),
+        gradients=HeldOutGradients(
+            task.test,
+            data.feature_names,
+            lab_contributions=forest.contributions(data.tabular[test]),
+            lab_method="decision path",
+        ),
     )
 
 

@@ -98,8 +98,8 @@ class HeldOutGradients:
         The tabular inputs.
     pet, ct : GradientHistograms or None
     lab_contributions : ndarray or None, shape (n, F)
-        In logits, positive towards long PFS: ∂ logit / ∂ z · z of the standardised inputs z at the fusion layer, or
-        for a random forest the contributions along the decision paths.
+        Positive towards long PFS: ∂ logit / ∂ z · z of the standardised inputs z at the fusion layer, in logits, or
+        for a random forest the contributions along the decision paths, in probability.
     lab_method : {"gradient x input", "decision path", "none"}
         Which of the two; they must not be drawn on one axis without saying so.
     """

@@ -1,0 +1,77 @@
+"""What a fitted network says of patients and why: logits, embeddings and gradients in one pass over raw inputs.
+
+Training asks it about held-out patients, prediction about a new one, so that both mean the same by saliency and by a
+lab's contribution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .fitted import FittedNetwork
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkAnswers:
+    """The answers for B patients; None for what the network does not see.
+
+    Attributes
+    ----------
+    logits : Tensor, shape (B,)
+    embeddings : Tensor, shape (B, E)
+        Activations of the MLP's second layer.
+    pet_gradients, ct_gradients : Tensor or None, shape (B, K, J, I)
+        ∂ probability / ∂ voxel, per SUV and per HU.
+    lab_contributions : Tensor or None, shape (B, F)
+        ∂ logit / ∂ z · z of the standardised tabular inputs z where they enter the fusion layer: logits, positive
+        towards long PFS.
+    """
+
+    logits: Tensor
+    embeddings: Tensor
+    pet_gradients: Tensor | None
+    ct_gradients: Tensor | None
+    lab_contributions: Tensor | None
+
+
+def ask(
+    fitted: FittedNetwork,
+    pet: Tensor | None,
+    ct: Tensor | None,
+    tabular: Tensor | None,
+    ct_features: Tensor | None = None,
+) -> NetworkAnswers:
+    """Ask a fitted network about patients and differentiate its answer.
+
+    Parameters
+    ----------
+    pet, ct : Tensor or None, shape (B, 1, K, J, I)
+        SUVbw and HU; an image that the network does not use is ignored.
+    tabular : Tensor or None, shape (B, F)
+        Labs and extras in their own units.
+    ct_features : Tensor, optional
+        Stand for the CT, as in :meth:`FusionNetwork.forward`; there is no CT gradient then.
+    """
+    spec = fitted.spec
+    pet = pet.detach().requires_grad_() if pet is not None and spec.uses_pet else None
+    ct = ct.detach().requires_grad_() if ct is not None and spec.uses_ct and ct_features is None else None
+    scaled_pet, scaled_ct, scaled_table = fitted.normalise(pet, ct, tabular if spec.uses_labs else None)
+    z = None if scaled_table is None else scaled_table.detach().requires_grad_()
+    embeddings = fitted.network.embed(scaled_pet, scaled_ct, z, ct_features)
+    scale, bias = fitted.recalibration.unbind()
+    logits = fitted.network.output(embeddings).squeeze(1) * scale + bias
+    inputs = [value for value in (pet, ct, z) if value is not None]
+    gradients = dict(zip(map(id, inputs), torch.autograd.grad(logits.sum(), inputs), strict=True))
+    # ∂p/∂x = p (1 - p) ∂logit/∂x: one backward pass serves probability and logit alike.
+    probability = torch.sigmoid(logits.detach())
+    slope = (probability * (1 - probability)).view(-1, 1, 1, 1)
+    return NetworkAnswers(
+        logits=logits.detach(),
+        embeddings=embeddings.detach(),
+        pet_gradients=None if pet is None else gradients[id(pet)].squeeze(1) * slope,
+        ct_gradients=None if ct is None else gradients[id(ct)].squeeze(1) * slope,
+        lab_contributions=None if z is None else gradients[id(z)] * z.detach(),
+    )
