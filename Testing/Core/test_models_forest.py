@@ -45,6 +45,18 @@ def test_a_forest_comes_back_from_its_tensors_exactly() -> None:
     assert again.n_tabular == 4
 
 
+def test_contributions_add_up_to_the_change_of_the_probability() -> None:
+    table, y = labs(80)
+    forest = fit_forest(SPEC, QUICK.forest, table, y, seed=0)
+    credits = forest.contributions(table)
+    root = forest.probability[forest.tree_start].mean()
+    expected = forest.predict_probability(table) - root
+    np.testing.assert_allclose(credits.sum(axis=1), expected, atol=1e-9)
+    # Only the fourth column decided the outcome, and high values decided against long PFS.
+    assert np.abs(credits).mean(axis=0).argmax() == 3
+    assert np.corrcoef(credits[:, 3], np.log(table[:, 3]))[0, 1] < -0.5
+
+
 def test_certain_forests_have_finite_log_odds() -> None:
     table, y = np.array([[1.0], [2.0], [100.0], [200.0]] * 10), np.array([0, 0, 1, 1] * 10)
     logits = fit_forest(SPEC, PAPER.forest, table, y, seed=0).predict(None, None, np.array([[1.0], [150.0]]))

@@ -12,7 +12,12 @@ import torch
 from PRRTPredictorCore.errors import Code, ModelRefused
 from PRRTPredictorCore.imaging.normalise import ImageNormaliser, TabularNormaliser
 from PRRTPredictorCore.models.decoding import decode
-from PRRTPredictorCore.models.encoders import PretrainedEncoder, to_bundle_axes
+from PRRTPredictorCore.models.encoders import (
+    IntensityHistogram,
+    PretrainedEncoder,
+    RunningStandardise,
+    to_bundle_axes,
+)
 from PRRTPredictorCore.models.fitted import FittedNetwork
 from PRRTPredictorCore.models.fusion import FusionNetwork, describe_network, parameter_count
 from PRRTPredictorCore.models.presets import PAPER, PRESETS, QUICK, TUNED, Preset, preset_named
@@ -195,6 +200,42 @@ def test_tensors_of_another_preset_model_or_layout_are_refused(encoder: Pretrain
 def test_a_missing_input_is_named(encoder: PretrainedEncoder) -> None:
     with pytest.raises(ModelRefused, match="the CT"):
         fitted(MODELS["ct"], encoder).predict(None, None, None)
+
+
+# --- the image branch -------------------------------------------------------------------------------------------------
+
+
+def test_the_histogram_counts_voxels_by_intensity_and_third() -> None:
+    histogram = IntensityHistogram((0.0, 1.0, 2.0))
+    image = torch.zeros(1, 1, 6, 4, 4)
+    image[:, :, 2:4] = 1.5
+    image[:, :, 4:] = 9.0
+    shares = histogram(image).exp().view(3, 3)  # bin by third
+    expected = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.5, 0.0], [0.0, 0.5, 1.0]])
+    assert torch.allclose(shares, expected, atol=1e-4)
+
+
+def test_a_small_bright_lesion_shows_in_the_histogram_and_in_the_gradient() -> None:
+    histogram = IntensityHistogram(TUNED.network.pet_levels)
+    image = torch.zeros(1, 1, *SHAPE)
+    lesion = image.clone()
+    lesion[..., 30:32, 20:22, 20:22] = 10.0
+    assert float((histogram(lesion) - histogram(image)).abs().max()) > 1.0
+    raw = lesion.requires_grad_()
+    (gradient,) = torch.autograd.grad(histogram(raw)[0, -1], raw, allow_unused=True)
+    assert gradient is not None
+    (gradient,) = torch.autograd.grad(histogram(raw).sum(), raw)
+    assert bool((gradient[..., 30:32, 20:22, 20:22] != 0).all())
+
+
+def test_standardising_uses_running_values_and_never_the_batch_at_hand() -> None:
+    standardise = RunningStandardise(3)
+    features = torch.randn(64, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 10.0, 0.1]) + 5.0
+    for batch in features.split(8):
+        standardise(batch)
+    standardise.eval()
+    assert torch.allclose(standardise(features).std(dim=0), torch.ones(3), atol=0.3)
+    assert torch.allclose(standardise(features)[:1], standardise(features[:1]))
 
 
 # --- the pretrained CT branch -----------------------------------------------------------------------------------------

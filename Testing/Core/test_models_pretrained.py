@@ -30,11 +30,12 @@ LAYOUT = Path(__file__).parents[2].parent / "shared" / "reference" / "segresnet_
 TINY = PretrainingSettings(
     init_filters=4,
     blocks_down=(1, 1, 1, 1),
-    phantoms=6,
-    batches=30,
-    batch_size=1,
+    phantoms=14,
+    batches=100,
+    batch_size=2,
     shape=(24, 16, 16),
     crop=(16, 16, 24),
+    learning_rate=0.02,
 )
 
 
@@ -88,7 +89,7 @@ def test_the_bundles_weights_load_in_every_form(tmp_path: Path, state: dict[str,
 
 def test_the_bundles_encoder_gives_256_channels_at_an_eighth(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
     torch.save(state, tmp_path / "model.pt")
-    branch = PretrainedCtEncoder(load_bundle_encoder(tmp_path / "model.pt"), embedding=16, trainable_stages=0).eval()
+    branch = PretrainedCtEncoder(load_bundle_encoder(tmp_path / "model.pt"), QUICK.network, trainable_stages=0).eval()
     with torch.no_grad():
         features = branch.frozen_features(torch.zeros(1, 1, 75, 50, 50))
     assert features.shape == (1, 256, 7, 7, 10)  # x, y, z: our 75 slices are the last axis

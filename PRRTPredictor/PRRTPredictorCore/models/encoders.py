@@ -1,7 +1,7 @@
 """One image in, one short embedding out: the small 3-D CNN, and the SegResNet encoder that starts pretrained.
 
-Both pool their last feature map by mean and by maximum: the mean carries how much there is in the whole body (tumour
-burden), the maximum the most conspicuous place.
+Both pool their last feature map by its mean, which carries how much there is in the whole body (tumour burden), and by
+its fourth-power mean, which follows the most conspicuous places.
 """
 
 from __future__ import annotations
@@ -20,53 +20,138 @@ from .presets import NetworkSettings, Window
 ENCODER_STAGES = 4
 """Stages (``down_layers``) of every SegResNet here, from full to an eighth of the resolution."""
 
+BODY_THIRDS = 3
+SHARE_FLOOR = 1e-5
+"""Of an empty bin: two voxels of 75 x 50 x 50."""
 
-class MeanMaxPool(nn.Module):
-    """Global mean and global maximum of every channel, one after the other: [B, C, k, j, i] to [B, 2 C]."""
+POWER_FLOOR = 1e-6
+STANDARD_FLOOR = 1e-3
+RUNNING_SHARE = 0.05
+"""Least weight of a new batch in the running statistics."""
+
+
+class PowerMeanPool(nn.Module):
+    """Global power means (p = 1 and 4) of every channel, which must not be negative: [B, C, k, j, i] to [B, 2 C].
+
+    The fourth-power mean stands in for the maximum: it follows the most conspicuous places, yet its gradient is shared
+    by all of them and not given to a single voxel.
+    """
 
     def forward(self, features: Tensor) -> Tensor:
         """Pool over space."""
-        flat = features.flatten(2)
-        return torch.cat((flat.mean(dim=2), flat.amax(dim=2)), dim=1)
+        return torch.cat(power_means(features), dim=1)
+
+
+def power_means(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and fourth-power mean over space of [B, C, k, j, i], each [B, C]."""
+    flat = features.flatten(2)
+    # The floor keeps the gradient of the root finite where a channel is all zero.
+    return flat.mean(dim=2), (flat.square().square().mean(dim=2) + POWER_FLOOR) ** 0.25
+
+
+class IntensityHistogram(nn.Module):
+    """How much of each third of the body lies at each intensity: a soft histogram, differentiable and free of weights.
+
+    It works at full resolution, where a convolution would cost ten times as much, and tells small bright lesions from
+    large pale organs before any averaging blends them.
+
+    Parameters
+    ----------
+    levels : tuple of float
+        Centres of the triangular bins, ascending, in units of the normalised image. A voxel between two centres counts
+        for both by its distance; the last bin holds everything above.
+    """
+
+    def __init__(self, levels: tuple[float, ...]) -> None:
+        super().__init__()
+        self.centres = levels
+        self.features = BODY_THIRDS * len(levels)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logarithms of the shares, [B, 3 x levels], of normalised images [B, 1, K, J, I]."""
+        slices = image.flatten(3).squeeze(1)
+        # Each step is the share of a third above two neighbouring centres; a bin is the difference of two steps.
+        above = [torch.ones((len(image), BODY_THIRDS), dtype=image.dtype, device=image.device)]
+        for low, high in zip(self.centres[:-1], self.centres[1:], strict=True):
+            above.append((_mean_of_thirds(slices.clamp(low, high)) - low) / (high - low))
+        shares = [upper - lower for upper, lower in zip(above, [*above[1:], torch.zeros_like(above[0])], strict=True)]
+        return (torch.cat(shares, dim=1).clamp(min=0.0) + SHARE_FLOOR).log()
+
+
+def _mean_of_thirds(slices: Tensor) -> Tensor:
+    """Mean over each third of the slices [B, K, voxels]: [B, 3]."""
+    thirds = slices.mean(dim=2).tensor_split(BODY_THIRDS, dim=1)
+    return torch.stack([third.mean(dim=1) for third in thirds], dim=1)
+
+
+class RunningStandardise(nn.Module):
+    """Features to mean 0 and deviation 1 by running statistics of the training patients.
+
+    The running values serve in training and afterwards alike, so that no patient's output ever depends on the others
+    of a batch; they are part of what a fold fits.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    batches: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("variance", torch.ones(features))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Standardise [B, F]; in training, update the running values first."""
+        if self.training:
+            self._update(features.detach())
+        return (features - self.mean) / (self.variance.sqrt() + STANDARD_FLOOR)
+
+    def _update(self, features: Tensor) -> None:
+        share = max(1.0 / (int(self.batches) + 1), RUNNING_SHARE)
+        shift = features.mean(dim=0) - self.mean
+        around = (features - self.mean).square().mean(dim=0)
+        updated = (1 - share) * self.variance + share * around - (share * shift).square()
+        self.variance.copy_(updated.clamp(min=0.0))
+        self.mean.add_(share * shift)
+        self.batches.add_(1)
 
 
 class ImageEncoder(nn.Module):
-    """A strided stem, residual stages of MONAI blocks, mean and maximum pooling, one linear layer.
-
-    Normalisation is by group within one sample, so that a patient's output never depends on the others of the batch.
+    """A small 3-D CNN beside an intensity histogram; both pooled over the body, then one linear layer.
 
     Parameters
     ----------
     settings : NetworkSettings
         Widths, stem and embedding.
+    levels : tuple of float
+        Of the intensity histogram, in units of the normalised image; empty for the CNN alone.
     """
 
-    def __init__(self, settings: NetworkSettings) -> None:
+    def __init__(self, settings: NetworkSettings, levels: tuple[float, ...]) -> None:
         super().__init__()
         first, *rest = settings.widths
         self.stem = Convolution(
             3, 1, first, strides=settings.stem_stride, kernel_size=settings.stem_kernel, adn_ordering="A", act="relu"
         )
-        self.stages = nn.ModuleList()
-        width = first
-        for wider in rest:
-            self.stages.append(
-                ResidualUnit(3, width, wider, strides=2, subunits=2, norm=("GROUP", {"num_groups": 1}), act="relu")
-            )
-            width = wider
-        self.pool = MeanMaxPool()
+        stages = []
+        for narrower, wider in zip(settings.widths, rest, strict=False):
+            # Without normalisation layers: they would take away how much there is, and keep only where.
+            stages += [ResidualUnit(3, narrower, wider, strides=2, subunits=2, adn_ordering="A", act="relu"), nn.ReLU()]
+        self.stages = nn.Sequential(*stages)
+        self.pool = PowerMeanPool()
+        self.histogram = IntensityHistogram(levels) if levels else None
+        features = 2 * settings.widths[-1] + (0 if self.histogram is None else self.histogram.features)
         self.head = nn.Sequential(
-            nn.Linear(2 * sum(settings.widths), settings.embedding), nn.LayerNorm(settings.embedding)
+            RunningStandardise(features), nn.Dropout(settings.feature_dropout), nn.Linear(features, settings.embedding)
         )
 
     def forward(self, image: Tensor) -> Tensor:
         """Embed normalised images [B, 1, K, J, I]; returns [B, embedding]."""
-        features = self.stem(image)
-        pooled = [self.pool(features)]
-        for stage in self.stages:
-            features = stage(features)
-            pooled.append(self.pool(features))
-        embedding: Tensor = self.head(torch.cat(pooled, dim=1))
+        features = self.pool(self.stages(self.stem(image)))
+        if self.histogram is not None:
+            features = torch.cat((features, self.histogram(image)), dim=1)
+        embedding: Tensor = self.head(features)
         return embedding
 
 
@@ -153,8 +238,8 @@ class PretrainedCtEncoder(nn.Module):
     ----------
     encoder : PretrainedEncoder
         The weights. The frozen front uses them in place (all folds share one copy), the tail starts from a copy.
-    embedding : int
-        Length of the embedding.
+    settings : NetworkSettings
+        Its embedding and dropout.
     trainable_stages : int
         How many of the four stages are fitted, counted from the last. 4 fits the first convolution too.
 
@@ -164,7 +249,7 @@ class PretrainedCtEncoder(nn.Module):
         ``MODEL_MISMATCH`` for a number of stages outside 0…4.
     """
 
-    def __init__(self, encoder: PretrainedEncoder, embedding: int, trainable_stages: int) -> None:
+    def __init__(self, encoder: PretrainedEncoder, settings: NetworkSettings, trainable_stages: int) -> None:
         super().__init__()
         if not 0 <= trainable_stages <= ENCODER_STAGES:
             raise ModelRefused(
@@ -186,9 +271,11 @@ class PretrainedCtEncoder(nn.Module):
         for parameter in self.tail.parameters():
             parameter.data = parameter.data.clone()
             parameter.requires_grad_(True)
-        self.pool = MeanMaxPool()
+        self.pool = PowerMeanPool()
         self.head = nn.Sequential(
-            nn.LayerNorm(2 * encoder.channels), nn.Linear(2 * encoder.channels, embedding), nn.LayerNorm(embedding)
+            RunningStandardise(2 * encoder.channels),
+            nn.Dropout(settings.feature_dropout),
+            nn.Linear(2 * encoder.channels, settings.embedding),
         )
 
     def frozen_features(self, ct: Tensor) -> Tensor:
@@ -202,5 +289,5 @@ class PretrainedCtEncoder(nn.Module):
             if ct is None:
                 raise ValueError("the pretrained CT branch needs the CT or its frozen features")
             features = self.frozen_features(ct)
-        embedding: Tensor = self.head(self.pool(self.tail(features)))
+        embedding: Tensor = self.head(self.pool(self.tail(features).relu()))
         return embedding

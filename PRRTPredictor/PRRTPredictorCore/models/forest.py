@@ -79,8 +79,7 @@ class FittedForest:
         """Log odds of long PFS, shape (n,); images are ignored."""
         check_inputs(self.spec, self.n_tabular, pet, ct, tabular)
         labs = np.empty((0, self.n_tabular)) if tabular is None else tabular
-        probability = np.clip(self.predict_probability(labs), PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
-        return np.asarray(np.log(probability) - np.log1p(-probability))
+        return _log_odds(self.predict_probability(labs))
 
     def contributions(self, tabular: NDArray[np.float64]) -> NDArray[np.float64]:
         """How far each tabular input moved the probability, shape (n, F).
@@ -207,6 +206,11 @@ def _is_forest(arrays: Mapping[str, NDArray[np.generic]]) -> bool:
         and ((feature[inner] >= 0) & (feature[inner] < int(np.asarray(arrays["n_features"])[0]))).all()
         and ((probability >= 0) & (probability <= 1)).all()
     )
+
+
+def _log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:
+    cut = np.clip(probability, PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
+    return np.asarray(np.log(cut) - np.log1p(-cut))
 
 
 def _no_forest(spec: ModelSpec) -> ModelRefused:

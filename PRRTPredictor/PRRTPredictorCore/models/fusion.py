@@ -77,10 +77,10 @@ class FusionNetwork(nn.Module):
         self.spec = spec
         self.n_tabular = n_tabular if spec.uses_labs else 0
         size = preset.network
-        self.pet_branch = ImageEncoder(size) if spec.uses_pet else None
+        self.pet_branch = ImageEncoder(size, size.pet_levels) if spec.uses_pet else None
         self.ct_branch: ImageEncoder | PretrainedCtEncoder | None = None
         if spec.ct_encoder == "scratch":
-            self.ct_branch = ImageEncoder(size)
+            self.ct_branch = ImageEncoder(size, size.ct_levels)
         elif spec.ct_encoder == "pretrained":
             if ct_encoder is None:
                 raise ModelRefused(
@@ -90,7 +90,7 @@ class FusionNetwork(nn.Module):
                     remedy="Load the whole-body CT bundle, or let the embedded encoder be pretrained.",
                 )
             stages = preset.ct_trainable_stages if trainable_stages is None else trainable_stages
-            self.ct_branch = PretrainedCtEncoder(ct_encoder, size.embedding, stages)
+            self.ct_branch = PretrainedCtEncoder(ct_encoder, size, stages)
         fused = size.embedding * (int(spec.uses_pet) + int(spec.uses_ct)) + self.n_tabular
         first, second = size.mlp_widths
         self.fused_inputs = fused

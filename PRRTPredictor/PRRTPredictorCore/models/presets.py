@@ -75,6 +75,10 @@ class NetworkSettings:
         Width of the first two of the three MLP layers; the second is the fused embedding.
     dropout : float
         In the MLP.
+    feature_dropout : float
+        On the pooled image features.
+    pet_levels, ct_levels : tuple of float
+        Levels of the intensity histogram beside the CNN, in units of the normalised image; empty: the CNN alone.
     """
 
     widths: tuple[int, ...]
@@ -83,6 +87,9 @@ class NetworkSettings:
     embedding: int
     mlp_widths: tuple[int, int]
     dropout: float
+    feature_dropout: float = 0.0
+    pet_levels: tuple[float, ...] = ()
+    ct_levels: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -192,6 +199,12 @@ class Preset:
 _NETWORK = NetworkSettings(
     widths=(8, 16, 32), stem_kernel=5, stem_stride=3, embedding=16, mlp_widths=(32, 16), dropout=0.1
 )
+_WITH_HISTOGRAM = replace(
+    _NETWORK,
+    feature_dropout=0.1,
+    pet_levels=(-0.5, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0),
+    ct_levels=(-0.4, 0.0, 0.4, 0.8, 1.2, 1.6, 2.0, 3.0, 4.0),
+)
 _PRETRAINING = PretrainingSettings(init_filters=8, blocks_down=(1, 1, 2, 2), phantoms=48, batches=300, batch_size=2)
 
 PAPER = Preset(
@@ -215,7 +228,7 @@ TUNED = Preset(
     optimiser=OptimiserSettings(
         "adamw", learning_rate=3e-3, weight_decay=0.05, schedule="cosine", warmup_share=0.1, gradient_clip=1.0
     ),
-    network=_NETWORK,
+    network=_WITH_HISTOGRAM,
     pretraining=_PRETRAINING,
     forest=ForestSettings(trees=500, max_depth=6, min_samples_leaf=3),
     epochs=60,
@@ -231,7 +244,7 @@ TUNED = Preset(
 QUICK = replace(
     TUNED,
     name="quick",
-    network=replace(_NETWORK, widths=(8, 16, 24), stem_stride=4),
+    network=replace(_WITH_HISTOGRAM, widths=(8, 16, 24), stem_stride=4),
     pretraining=PretrainingSettings(init_filters=4, blocks_down=(1, 1, 1, 1), phantoms=12, batches=60, batch_size=2),
     forest=ForestSettings(trees=200, max_depth=6, min_samples_leaf=3),
     epochs=20,
