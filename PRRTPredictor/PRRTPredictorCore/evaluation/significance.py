@@ -335,7 +335,7 @@ def compare_families(scores: Mapping[str, Discrimination]) -> tuple[FamilyCompar
     """The paper's tests: Mann–Whitney U, two-sided, between the fold values of model families (section 2.6).
 
     Bonferroni's factor is the number of comparisons, two, for each metric. Kept for comparison with the paper only:
-    repeated folds are not independent. On null data these tests call p < 0.01 in 15 to 30 % of comparisons, the more
+    repeated folds are not independent. On null data these tests call p < 0.01 in 3 to 30 % of comparisons, the more
     the less a patient's score changes between repeats.
     """
     from scipy.stats import mannwhitneyu

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ SALIENCY_THRESHOLD = 0.3
 """v_min of the paper's Fig. 9: weaker saliency is not drawn."""
 
 PIXEL_MM = 2.0
+FIGURE_INCHES = 12.0
+TISSUE_HU = -300.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +55,13 @@ def write_overlay(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    planes = three_planes(pet, hottest_point(saliency if saliency is not None and saliency.array.any() else pet))
+    centre = hottest_point(saliency if saliency is not None and saliency.array.any() else pet)
+    planes = three_planes(patient_box(ct, pet), centre)
     rows = 1 if saliency is None else 2
     widths = [plane.points_lps.shape[1] for plane in planes]
-    figure = Figure(figsize=(12, 1.1 + 5.2 * rows), dpi=110, facecolor="black", layout="constrained")
+    row_inches = FIGURE_INCHES * 0.88 * max(plane.points_lps.shape[0] for plane in planes) / sum(widths)
+    size = (FIGURE_INCHES, 0.6 + rows * (row_inches + 0.35))
+    figure = Figure(figsize=size, dpi=110, facecolor="black", layout="constrained")
     axes = figure.subplots(rows, 3, width_ratios=widths, squeeze=False)
     bars: dict[int, AxesImage] = {}
     for column, plane in enumerate(planes):
@@ -83,12 +89,30 @@ def hottest_point(volume: Volume) -> NDArray[np.float64]:
     return np.asarray((volume.ijk_to_lps @ np.array([i, j, k, 1.0]))[:3])
 
 
-def three_planes(volume: Volume, centre: NDArray[np.float64]) -> tuple[Plane, Plane, Plane]:
-    """Axial, coronal and sagittal cuts through ``centre`` that span the volume's bounding box."""
-    corners = np.array([[i, j, k, 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
-    corners[:, :3] *= np.array(volume.shape[::-1]) - 1
-    low, high = (edge(corners @ volume.ijk_to_lps.T, axis=0)[:3] for edge in (np.min, np.max))
-    left, back, up = (np.arange(start, stop + PIXEL_MM / 2, PIXEL_MM) for start, stop in zip(low, high, strict=True))
+def patient_box(ct: Volume, pet: Volume) -> NDArray[np.float64]:
+    """Smallest LPS box around the tissue of the CT within the PET's field of view, shape (2, 3), in mm."""
+    low, high = bounding_box(pet, np.array(pet.shape) - 1)
+    coarse = ct.array[:, ::4, ::4]
+    tissue = np.argwhere(coarse > TISSUE_HU) * (1, 4, 4)
+    if not len(tissue):
+        return np.stack([low, high])
+    ct_low, ct_high = bounding_box(ct, tissue.max(axis=0), tissue.min(axis=0))
+    return np.stack([np.maximum(low, ct_low), np.minimum(high, ct_high)])
+
+
+def bounding_box(
+    volume: Volume, last_kji: NDArray[np.integer], first_kji: NDArray[np.integer] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lowest and highest LPS position of a block of voxels, in mm."""
+    first = np.zeros(3) if first_kji is None else np.asarray(first_kji, dtype=np.float64)
+    corners = np.array([[i, j, k, 1.0] for k, j, i in itertools.product(*zip(first, last_kji, strict=True))])
+    lps = (corners @ volume.ijk_to_lps.T)[:, :3]
+    return lps.min(axis=0), lps.max(axis=0)
+
+
+def three_planes(box: NDArray[np.float64], centre: NDArray[np.float64]) -> tuple[Plane, Plane, Plane]:
+    """Axial, coronal and sagittal cuts through ``centre`` that span an LPS box of shape (2, 3), in mm."""
+    left, back, up = (np.arange(start, stop + PIXEL_MM / 2, PIXEL_MM) for start, stop in box.T)
     head_first = up[::-1]
     x, y, z = centre
     return (

@@ -157,7 +157,7 @@ def families_table(content: RunContent) -> Table:
         ),
         note=f"{PAPER[0].upper()}{PAPER[1:]}, two-sided; Bonferroni over two comparisons a metric. Shown to be "
         "comparable with the paper, not to be relied on: repeated folds share their patients. In simulations without "
-        "any signal it called p < 0.01 in 15 to 30 % of comparisons, where 1 % would be right.",
+        "any signal it called p < 0.01 in up to 30 % of comparisons, where 1 % would be right.",
     )
 
 
