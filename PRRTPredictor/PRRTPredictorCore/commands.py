@@ -323,7 +323,14 @@ def _write_pictures(arguments: Namespace, result: PredictionResult) -> None:
     if arguments.overlay is not None:
         from .report.overlay import write_overlay
 
-        write_overlay(arguments.overlay, result.pet.volume, result.ct.volume, result.pet_saliency or result.ct_saliency)
+        write_overlay(
+            arguments.overlay,
+            result.pet.volume,
+            result.ct.volume,
+            result.pet_saliency or result.ct_saliency,
+            title=_model_in_words(result),
+            synthetic=result.synthetic_patient,
+        )
     if arguments.scene is not None:
         from PRRTPredictorLib.Scene import writeScene
 
@@ -332,7 +339,7 @@ def _write_pictures(arguments: Namespace, result: PredictionResult) -> None:
             result.pet.volume,
             result.ct.volume,
             result.pet_saliency or result.ct_saliency,
-            synthetic=result.synthetic_patient or result.prediction.model.synthetic,
+            synthetic=result.synthetic_patient,
         )
 
 
@@ -344,8 +351,12 @@ def _say_prediction(result: PredictionResult) -> None:
     for name, value in prediction.lab_contributions.items():
         say(f"  {name.upper():<4} {value:+.3f}")
     say_notices(prediction.notices)
-    made = ", trained on SYNTHETIC patients" if prediction.model.synthetic else ""
-    say(f"Model {prediction.model.name} {prediction.model.sha256[:12]}{made}. {RESEARCH_USE_NOTICE}")
+    say(f"{_model_in_words(result)}, sha256 {prediction.model.sha256[:12]}. {RESEARCH_USE_NOTICE}")
+
+
+def _model_in_words(result: PredictionResult) -> str:
+    model = result.prediction.model
+    return f"model {model.name}" + (", trained on SYNTHETIC patients" if model.synthetic else "")
 
 
 def evaluate(arguments: Namespace, progress: Progress) -> int:
