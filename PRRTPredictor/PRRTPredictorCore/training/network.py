@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -120,6 +122,7 @@ class _Trainer:
         self.weights = [weight for weight in network.parameters() if weight.requires_grad]
         self.optimiser = make_optimiser(self.preset.optimiser, self.weights)
         self.epochs, self.best_epoch, self.reason = 0, 0, ""
+        self.average = WeightAverage(network, self.preset.optimiser.averaging)
 
     def run(self, fitting: NDArray[np.int64], validation: NDArray[np.int64]) -> None:
         """Train until the epochs or the patience end; the network holds the kept weights afterwards."""
@@ -131,12 +134,14 @@ class _Trainer:
                 self.reason = f"The loss was not finite in epoch {epoch}."
                 break
             self.epochs = epoch
-            loss = self._validate(validation) if len(validation) else -float(epoch)
+            with self.average.in_place():
+                loss = self._validate(validation) if len(validation) else -float(epoch)
+                candidate = _copy(self.network)
             if not math.isfinite(loss):
                 self.reason = f"The inner validation loss was not finite in epoch {epoch}."
                 break
             if loss < best_loss:
-                kept, best_loss, self.best_epoch = _copy(self.network), loss, epoch
+                kept, best_loss, self.best_epoch = candidate, loss, epoch
             elif epoch - self.best_epoch >= self.preset.patience:
                 break
         self.network.load_fitted_tensors(kept)
@@ -157,6 +162,7 @@ class _Trainer:
                 torch.nn.utils.clip_grad_norm_(self.weights, self.preset.optimiser.gradient_clip)
             self.optimiser.step()
             schedule.step()
+            self.average.update()
         return True
 
     def _loss(self, batch: Batch) -> Tensor:
@@ -183,6 +189,45 @@ class _Trainer:
                 for start in range(0, len(positions), size)
             ]
         return torch.cat(parts).cpu().numpy()
+
+
+class WeightAverage:
+    """A running average of the weights over the steps, which generalises better than any one step's weights.
+
+    Parameters
+    ----------
+    network : FusionNetwork
+    share_kept : float
+        Of the average at each step; 0 follows the weights themselves.
+    """
+
+    def __init__(self, network: FusionNetwork, share_kept: float) -> None:
+        self._network, self._share_kept, self._steps = network, share_kept, 0
+        self._weights = [weight for weight in network.parameters() if weight.requires_grad]
+        self._average = [weight.detach().clone() for weight in self._weights]
+
+    def update(self) -> None:
+        """Take in the weights after a step; the first steps weigh equally, so that the start is forgotten soon."""
+        self._steps += 1
+        share = max(1.0 - self._share_kept, 1.0 / self._steps) if self._share_kept else 1.0
+        with torch.no_grad():
+            for average, weight in zip(self._average, self._weights, strict=True):
+                average.lerp_(weight, share)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Let the network compute with the average until the block ends."""
+        own = [weight.detach().clone() for weight in self._weights]
+        self._fill(self._average)
+        try:
+            yield
+        finally:
+            self._fill(own)
+
+    def _fill(self, values: list[Tensor]) -> None:
+        with torch.no_grad():
+            for weight, value in zip(self._weights, values, strict=True):
+                weight.copy_(value)
 
 
 def make_optimiser(settings: OptimiserSettings, weights: list[torch.nn.Parameter]) -> torch.optim.Optimizer:

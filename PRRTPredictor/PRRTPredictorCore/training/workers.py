@@ -45,6 +45,8 @@ def _side_by_side(
     from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+    # A worker that has grown by 300 MB is replaced by joblib, which warns of a leak; here it is a fold's images.
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
     # One group at a time is handed out ("batch_size=1"), so that a stopped run has lost little.
     work = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=jobs)
     stream = work(delayed(_fit_group)(group, data, settings, os.getpid()) for group in groups)
