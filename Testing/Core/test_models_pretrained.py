@@ -34,8 +34,6 @@ TINY = PretrainingSettings(
     batches=100,
     batch_size=2,
     shape=(24, 16, 16),
-    crop=(16, 16, 24),
-    learning_rate=0.02,
 )
 
 

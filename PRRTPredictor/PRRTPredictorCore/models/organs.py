@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import ModelRefused
@@ -32,7 +32,8 @@ RECIPE = 1
 """Raised whenever the pretraining itself changes, so that encoders kept by an older recipe are made anew."""
 
 HELD_OUT_PHANTOMS = 3
-FIXED_THREADS = 2
+GRADIENT_CLIP = 1.0
+FIXED_THREADS = 1
 """The order of sums depends on the number of threads, and the kept weights must not depend on the machine's cores."""
 
 
@@ -105,37 +106,64 @@ def embedded_encoder(
     return encoder
 
 
+class OrganHead(nn.Module):
+    """Organ scores at half resolution from all stages of an encoder: a linear map of each, brought to one size, summed.
+
+    Simpler than SegResNet's decoder, whose last stage has fewer channels than there are organs when it is this narrow;
+    only the encoder is kept anyway.
+    """
+
+    def __init__(self, settings: PretrainingSettings, classes: int) -> None:
+        super().__init__()
+        widths = [settings.init_filters << stage for stage in range(len(settings.blocks_down))]
+        self.maps = nn.ModuleList(nn.Conv3d(width, classes, kernel_size=1) for width in widths)
+
+    def forward(self, stages: list[Tensor]) -> Tensor:
+        """Scores [B, classes, x/2, y/2, z/2] from the stages' features, full resolution first."""
+        size = stages[1].shape[2:]
+        halved = [functional.avg_pool3d(stages[0], 2), *stages[1:]]
+        scores = [scored(features) for scored, features in zip(self.maps, halved, strict=True)]
+        sized = [scores[0], scores[1], *(functional.interpolate(low, size=size, mode="trilinear") for low in scores[2:])]
+        return torch.stack(sized).sum(dim=0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """A phantom along the bundle's axes: image [1, 1, x, y, z], organ shares at half resolution [1, classes, …]."""
+
+    image: Tensor
+    shares: Tensor
+
+
 def pretrain_on_phantoms(
     settings: PretrainingSettings, *, progress: Progress = silent, make: PhantomMaker = made_phantom
 ) -> PretrainedEncoder:
-    """Train a SegResNet to segment organs on crops of made phantoms; keep its encoder and its Dice on others."""
+    """Train a SegResNet encoder to segment the organs of made phantoms; measure its Dice on others."""
     total = settings.phantoms + settings.batches
-    phantoms = []
+    samples = []
     for number in range(settings.phantoms):
         progress("pretrain", number, total, "making phantoms")
-        phantoms.append(make(settings.seed + number, settings.shape))
-    prepared = [_to_tensors(phantom, settings) for phantom in phantoms]
-    classes = phantoms[0].classes
-    training, held_out = prepared[:-HELD_OUT_PHANTOMS], prepared[-HELD_OUT_PHANTOMS:]
+        samples.append(_sample(make(settings.seed + number, settings.shape), settings))
+    training, held_out = samples[:-HELD_OUT_PHANTOMS], samples[-HELD_OUT_PHANTOMS:]
     with _reproducible(settings.seed):
-        network = build_segresnet(settings.init_filters, settings.blocks_down, settings.num_groups, classes)
-        optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
+        network = build_segresnet(settings.init_filters, settings.blocks_down, settings.num_groups, out_channels=1)
+        head = OrganHead(settings, classes=samples[0].shares.shape[1])
+        weights = [weight for name, weight in network.named_parameters() if _of_encoder(name)] + [*head.parameters()]
+        optimiser = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=1e-4)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, settings.batches)
         random = np.random.default_rng(settings.seed)
         for batch in range(settings.batches):
-            images, labels = _crops(training, settings, random)
+            images, shares = _batch(training, settings, random)
             optimiser.zero_grad()
-            loss = _segmentation_loss(network(images), labels)
+            loss = _segmentation_loss(head(network.encode(images)[1]), shares)
             loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(weights, GRADIENT_CLIP)
             optimiser.step()
             schedule.step()
             progress("pretrain", settings.phantoms + batch + 1, total, f"organ segmentation, loss {loss.item():.2f}")
-        dice = float(np.mean([_organ_dice(network.eval(), image, labels) for image, labels in held_out]))
-    tensors = {
-        name: tensor.detach().clone()
-        for name, tensor in network.state_dict().items()
-        if name.startswith(("convInit.", "down_layers."))
-    }
+        with torch.no_grad():
+            dice = float(np.mean([_organ_dice(head(network.encode(one.image)[1]), one.shares) for one in held_out]))
+    tensors = {name: tensor.detach().clone() for name, tensor in network.state_dict().items() if _of_encoder(name)}
     return PretrainedEncoder(
         source=EMBEDDED_SOURCE,
         tensors=tensors,
@@ -146,6 +174,10 @@ def pretrain_on_phantoms(
         sha256=tensors_sha256(tensors),
         dice=dice,
     )
+
+
+def _of_encoder(name: str) -> bool:
+    return name.startswith(("convInit.", "down_layers."))
 
 
 @contextmanager
@@ -160,48 +192,44 @@ def _reproducible(seed: int) -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
-def _to_tensors(phantom: LabelledCt, settings: PretrainingSettings) -> tuple[Tensor, Tensor]:
-    """Image [1, 1, x, y, z] and labels [1, 1, x, y, z] along the bundle's axes, padded to multiples of 8 with air."""
+def _sample(phantom: LabelledCt, settings: PretrainingSettings) -> _Sample:
+    """Turn to the bundle's axes and pad with air, so that every stage halves evenly."""
     image = torch.from_numpy(np.ascontiguousarray(phantom.ct_hu, dtype=np.float32))[None, None]
     labels = torch.from_numpy(np.ascontiguousarray(phantom.labels, dtype=np.int64))[None, None]
     prepared = to_bundle_axes(image, settings.hu_window)
     turned = labels.permute(0, 1, 4, 3, 2).flip((2, 3))
-    multiple = 2 ** (len(settings.blocks_down) - 1)
+    multiple = 1 << (len(settings.blocks_down) - 1)
     padding = [pad for size in reversed(prepared.shape[2:]) for pad in (0, -size % multiple)]
-    return functional.pad(prepared, padding, value=-1.0), functional.pad(turned, padding)
+    padded = functional.pad(turned, padding)
+    one_hot = torch.stack([(padded[:, 0] == label).float() for label in range(phantom.classes)], dim=1)
+    return _Sample(functional.pad(prepared, padding, value=-1.0), functional.avg_pool3d(one_hot, 2))
 
 
-def _crops(
-    phantoms: list[tuple[Tensor, Tensor]], settings: PretrainingSettings, random: np.random.Generator
+def _batch(
+    samples: list[_Sample], settings: PretrainingSettings, random: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """A batch of random crops with a little noise, so that not the exact grey value alone names an organ."""
-    images, labels = [], []
-    for number in random.integers(len(phantoms), size=settings.batch_size):
-        image, label = phantoms[number]
-        starts = [
-            int(random.integers(full - size + 1)) for full, size in zip(image.shape[2:], settings.crop, strict=True)
-        ]
-        box = (..., *(slice(start, start + size) for start, size in zip(starts, settings.crop, strict=True)))
-        noise = torch.randn(settings.crop) * 0.03
-        images.append(image[box] + noise + float(random.normal(0.0, 0.03)))
-        labels.append(label[box])
-    return torch.cat(images), torch.cat(labels)
+    """Whole phantoms with a little noise and offset, so that not the exact grey value alone names an organ."""
+    chosen = [samples[number] for number in random.integers(len(samples), size=settings.batch_size)]
+    images = torch.cat([one.image for one in chosen])
+    offsets = torch.randn(len(chosen), 1, 1, 1, 1) * 0.03
+    return images + offsets + torch.randn_like(images) * 0.03, torch.cat([one.shares for one in chosen])
 
 
-def _segmentation_loss(scores: Tensor, labels: Tensor) -> Tensor:
-    from monai.losses.dice import DiceCELoss
+def _segmentation_loss(scores: Tensor, shares: Tensor) -> Tensor:
+    """Cross-entropy against the organ shares plus soft Dice over the organs, background left out of the latter."""
+    cross_entropy = functional.cross_entropy(scores, shares)
+    found, truth = scores.softmax(dim=1)[:, 1:], shares[:, 1:]
+    space = (0, 2, 3, 4)
+    overlap, size = (found * truth).sum(space), (found + truth).sum(space)
+    return cross_entropy + 1.0 - ((2.0 * overlap + 1.0) / (size + 1.0)).mean()
 
-    loss: Tensor = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)(scores, labels)
-    return loss
 
-
-def _organ_dice(network: torch.nn.Module, image: Tensor, labels: Tensor) -> float:
-    """Mean Dice over the organs that the phantom has, 0 to 1."""
-    with torch.no_grad():
-        found = network(image).argmax(dim=1, keepdim=True)
-    organs = [int(organ) for organ in np.unique(labels.numpy()) if organ > 0]
-    scores = []
+def _organ_dice(scores: Tensor, shares: Tensor) -> float:
+    """Mean Dice over the organs that the phantom has, 0 to 1, at half resolution."""
+    found, truth = scores.argmax(dim=1), shares.argmax(dim=1)
+    organs = [int(organ) for organ in np.unique(truth.numpy()) if organ > 0]
+    dice = []
     for organ in organs:
-        truth, guess = labels == organ, found == organ
-        scores.append(2.0 * float((truth & guess).sum()) / float(truth.sum() + guess.sum()))
-    return float(np.mean(scores))
+        here, there = truth == organ, found == organ
+        dice.append(2.0 * float((here & there).sum()) / float(here.sum() + there.sum()))
+    return float(np.mean(dice))

@@ -30,6 +30,9 @@ class OptimiserSettings:
         "cosine": linear warm-up over ``warmup_share`` of the steps, then a half cosine down to zero.
     gradient_clip : float or None
         Largest norm of one step's gradient.
+    averaging : float
+        Share of the running average of the weights that each step keeps; the average is what is validated and stored.
+        0: no average.
     """
 
     name: Literal["adam", "adamw"]
@@ -38,6 +41,7 @@ class OptimiserSettings:
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_share: float = 0.0
     gradient_clip: float | None = None
+    averaging: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -106,8 +110,6 @@ class PretrainingSettings:
         How many phantoms are made, and how many steps of how many of them.
     shape : tuple of int
         Voxels of one phantom along (k, j, i).
-    crop : tuple of int
-        Voxels of a training crop along the bundle's axes (x, y, z); multiples of 8.
     hu_window : tuple of float
         The fixed window that is mapped to [-1, 1].
     """
@@ -118,9 +120,8 @@ class PretrainingSettings:
     batches: int
     batch_size: int
     shape: tuple[int, int, int] = (75, 50, 50)
-    crop: tuple[int, int, int] = (40, 40, 48)
     hu_window: Window = (-300.0, 500.0)
-    learning_rate: float = 4e-3
+    learning_rate: float = 1e-2
     seed: int = 0
 
     @property
@@ -226,7 +227,13 @@ PAPER = Preset(
 TUNED = Preset(
     name="tuned",
     optimiser=OptimiserSettings(
-        "adamw", learning_rate=3e-3, weight_decay=0.05, schedule="cosine", warmup_share=0.1, gradient_clip=1.0
+        "adamw",
+        learning_rate=3e-3,
+        weight_decay=0.05,
+        schedule="cosine",
+        warmup_share=0.1,
+        gradient_clip=1.0,
+        averaging=0.95,
     ),
     network=_WITH_HISTOGRAM,
     pretraining=_PRETRAINING,
