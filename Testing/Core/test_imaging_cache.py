@@ -120,6 +120,20 @@ def test_content_and_configuration_decide(tmp_path: Path) -> None:
     assert changed.content_key("P-0001") != first.content_key("P-0001")
 
 
+def test_one_study_under_two_identifiers_is_refused(tmp_path: Path) -> None:
+    patients = cohort(tmp_path / "in", 3)
+    for modality in ("PT", "CT"):
+        original, copy = (tmp_path / "in" / name / modality for name in ("CanaryName0", "CanaryName2"))
+        (copy / "a.npy").write_bytes((original / "a.npy").read_bytes())
+        (copy / "b.txt").write_text("de-identified a second time: other bytes, the same voxels")
+    for _ in ("prepared now", "found in the cache"):
+        with pytest.raises(CohortRefused) as refusal:
+            prepare_cohort(patients, CONFIG, tmp_path / "cache", reader=ArrayReader())
+        assert refusal.value.code is Code.COHORT_DUPLICATE
+        assert refusal.value.where == "rows 2 and 4"
+        assert "Canary" not in str(refusal.value)
+
+
 @pytest.mark.parametrize("damage", ["truncate", "flip", "delete", "sidecar", "foreign"])
 def test_damaged_entries_are_rebuilt(tmp_path: Path, damage: str) -> None:
     patients, reader = cohort(tmp_path / "in", 2), ArrayReader()

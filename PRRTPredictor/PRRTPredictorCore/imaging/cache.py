@@ -111,10 +111,11 @@ class PreparedCohort:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What preparing one patient gave: a key, or the reason why not."""
+    """What preparing one patient gave: its key and the hash of its voxels, or the reason why not."""
 
     patient: CohortPatient
     key: str = ""
+    voxels_sha256: str = ""
     refusal: InputRefused | None = None
 
 
@@ -155,6 +156,7 @@ def prepare_cohort(
     ------
     CohortRefused
         ``COHORT_REFUSED``: images of one or more patients cannot be used; all of them are named by row and study code.
+        ``COHORT_DUPLICATE``: two patients have the same images, voxel by voxel.
     RunFailed
         ``OUTPUT``: the cache folder cannot be written.
     """
@@ -171,6 +173,7 @@ def prepare_cohort(
     refused = [outcomes[code] for code in codes if outcomes[code].refusal]
     if refused:
         raise _refusal(refused, len(patients))
+    _refuse_twins([outcomes[code] for code in codes])
     return PreparedCohort(codes, config, folder, {code: outcomes[code].key for code in codes})
 
 
@@ -191,12 +194,13 @@ def _prepare_patient(patient: CohortPatient, config: PreprocessConfig, folder: P
         pet_files, ct_files = reader.files(patient.pet), reader.files(patient.ct)
         parts = (series_hash(pet_files, folder), series_hash(ct_files, folder), config.digest())
         key = hashlib.sha256("|".join(parts).encode()).hexdigest()
-        if not _is_intact(folder, key):
+        voxels = _intact_voxels(folder, key)
+        if not voxels:
             study = prepare_study(reader.load_pet(pet_files), reader.load_ct(ct_files), config)
-            _write_entry(folder, key, study)
+            voxels = _write_entry(folder, key, study)
     except InputRefused as refusal:
         return _Outcome(patient, refusal=refusal)
-    return _Outcome(patient, key)
+    return _Outcome(patient, key, voxels)
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------
@@ -254,21 +258,25 @@ def _paths(folder: Path, key: str) -> tuple[Path, Path]:
     return stem.with_suffix(".npy"), stem.with_suffix(".json")
 
 
-def _write_entry(folder: Path, key: str, study: PreparedStudy) -> None:
-    """Voxels first, the sidecar that vouches for them last."""
+def _write_entry(folder: Path, key: str, study: PreparedStudy) -> str:
+    """Voxels first, the sidecar that vouches for them last; returns the hash of the voxels."""
     voxels_path, sidecar_path = _paths(folder, key)
     with replacing(voxels_path) as temporary, temporary.open("wb") as stream:
         np.save(stream, np.stack([study.pet, study.ct]).astype(np.float32, copy=False), allow_pickle=False)
-    write_bytes(sidecar_path, to_sidecar(study, key, file_hash(voxels_path)))
+    voxels_sha256 = file_hash(voxels_path)
+    write_bytes(sidecar_path, to_sidecar(study, key, voxels_sha256))
+    return voxels_sha256
 
 
-def _is_intact(folder: Path, key: str) -> bool:
+def _intact_voxels(folder: Path, key: str) -> str:
+    """The hash of an entry's voxels; empty when there is no entry or it is damaged."""
     voxels_path, sidecar_path = _paths(folder, key)
     try:
         sidecar = from_sidecar(sidecar_path.read_bytes(), key)
-        return sidecar is not None and file_hash(voxels_path) == sidecar.voxels_sha256
+        intact = sidecar is not None and file_hash(voxels_path) == sidecar.voxels_sha256
     except OSError:
-        return False
+        return ""
+    return sidecar.voxels_sha256 if sidecar is not None and intact else ""
 
 
 def _read_entry(folder: Path, key: str) -> PreparedStudy | None:
@@ -295,6 +303,22 @@ def _private_folder(folder: Path) -> None:
             f"The cache folder cannot be used ({error.strerror or type(error).__name__}).",
             remedy="Set the environment variable PRRT_CACHE_DIR to a folder that you may write to.",
         ) from error
+
+
+def _refuse_twins(prepared: Sequence[_Outcome]) -> None:
+    """Refuse one study under two identifiers: a patient who trains could be held out at the same time."""
+    first_with: dict[str, _Outcome] = {}
+    for one in prepared:
+        other = first_with.setdefault(one.voxels_sha256, one)
+        if other is not one:
+            rows = f"rows {other.patient.row} and {one.patient.row}"
+            raise CohortRefused(
+                Code.COHORT_DUPLICATE,
+                f"The PET/CT of {rows} are the same images, so that both must be the same patient.",
+                where=rows,
+                remedy="Keep one of the two rows, or correct the folder of the other: a patient in two folds would be "
+                "trained on and tested on at once.",
+            )
 
 
 def _refusal(refused: Sequence[_Outcome], total: int) -> CohortRefused:
