@@ -25,6 +25,9 @@ YesNo = Literal["yes", "no", "unknown"]
 LABS: tuple[str, ...] = ("ast", "alt", "ggt", "cga")
 """The four tabular inputs of the paper, in the order in which models receive them."""
 
+LONG_PFS_FROM = 0.5
+"""A patient's predicted group is "long" from this probability on (paper, Fig. 5)."""
+
 RESEARCH_USE_NOTICE = "Research use only. Not a diagnostic device."
 
 
@@ -514,5 +517,5 @@ class Prediction:
 
     @property
     def group(self) -> Literal["long", "short"]:
-        """ "long" from a probability of 0.5 on (paper, Fig. 5)."""
-        return "long" if self.probability_long_pfs >= 0.5 else "short"
+        """ "long" from a probability of :data:`LONG_PFS_FROM` on."""
+        return "long" if self.probability_long_pfs >= LONG_PFS_FROM else "short"

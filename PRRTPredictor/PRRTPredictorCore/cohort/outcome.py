@@ -15,6 +15,8 @@ from ..records import Outcome
 
 DAYS_PER_MONTH = 365.25 / 12
 THRESHOLD_MONTHS = 12.0
+"""Short and long PFS part here (paper, section 2.4)."""
+
 _AGREEMENT_MONTHS = 1.0
 _LONGEST_MONTHS = 480.0
 

@@ -24,10 +24,7 @@ from PRRTPredictorCore.evaluation.resampling import (
     percentile_interval,
     positions,
 )
-from PRRTPredictorCore.records import FoldPredictions
-
-THRESHOLD = 0.5
-"""Predicted group is "long" from this probability on (paper, Fig. 5)."""
+from PRRTPredictorCore.records import LONG_PFS_FROM, FoldPredictions
 
 Metric = Literal["auroc", "auprc", "accuracy"]
 METRICS: tuple[Metric, ...] = ("auroc", "auprc", "accuracy")
@@ -166,7 +163,7 @@ def score_fold(fold: FoldPredictions) -> FoldScore:
         long_patients=int(fold.y.sum()),
         auroc=float(roc_auc_score(fold.y, fold.probability)) if both else float("nan"),
         auprc=float(average_precision_score(fold.y, fold.probability)) if both else float("nan"),
-        accuracy=float(accuracy_score(fold.y, fold.probability >= THRESHOLD)),
+        accuracy=float(accuracy_score(fold.y, fold.probability >= LONG_PFS_FROM)),
         collapsed=fold.collapsed,
     )
 
@@ -237,7 +234,7 @@ def weighted_average_precision(y: NDArray[np.int64], score: Floats, weights: NDA
 
 def weighted_accuracy(y: NDArray[np.int64], probability: Floats, weights: NDArray[np.int64]) -> Floats:
     """Accuracy at 0.5 of one fold under many sets of patient weights; NaN where no patient of the fold was drawn."""
-    right = ((probability >= THRESHOLD) == (y == 1)).astype(np.float64)
+    right = ((probability >= LONG_PFS_FROM) == (y == 1)).astype(np.float64)
     drawn = weights.sum(axis=1)
     result: Floats = np.where(drawn > 0, (weights @ right) / np.maximum(drawn, 1), np.nan)
     return result

@@ -9,10 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from PRRTPredictorCore.evaluation.resampling import Floats
-from PRRTPredictorCore.records import FoldPredictions
-
-THRESHOLD_MONTHS = 12.0
-"""Short and long PFS part here (paper, section 2.4)."""
+from PRRTPredictorCore.records import LONG_PFS_FROM, FoldPredictions
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +60,7 @@ class PredictedGroups:
     mean_probability : ndarray, shape (n,)
         Each patient's mean out-of-fold probability of long PFS over the repeats.
     long : ndarray of bool, shape (n,)
-        ``mean_probability`` of 0.5 or more.
+        ``mean_probability`` of :data:`LONG_PFS_FROM` or more.
     """
 
     codes: tuple[str, ...]
@@ -134,7 +131,7 @@ def log_rank(months: Floats, event: NDArray[np.bool_], group: NDArray[np.int64])
     return LogRank(statistic=float(test.test_statistic), degrees_of_freedom=groups - 1, p=float(test.p_value))
 
 
-def predicted_groups(folds: Sequence[FoldPredictions], threshold: float = 0.5) -> PredictedGroups:
+def predicted_groups(folds: Sequence[FoldPredictions]) -> PredictedGroups:
     """Put every patient into one predicted group, from out-of-fold predictions only.
 
     A patient is held out once a repeat; the mean of those probabilities decides. So each patient enters a survival
@@ -146,4 +143,4 @@ def predicted_groups(folds: Sequence[FoldPredictions], threshold: float = 0.5) -
             gathered.setdefault(code, []).append(probability)
     codes = tuple(sorted(gathered))
     mean = np.array([np.mean(gathered[code]) for code in codes])
-    return PredictedGroups(codes=codes, mean_probability=mean, long=mean >= threshold)
+    return PredictedGroups(codes=codes, mean_probability=mean, long=mean >= LONG_PFS_FROM)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from PRRTPredictorCore.cohort.outcome import THRESHOLD_MONTHS
 from PRRTPredictorCore.evaluation.calibration import Calibration, DecisionCurve
 from PRRTPredictorCore.evaluation.discrimination import CurveBand, Discrimination, Metric
 from PRRTPredictorCore.evaluation.summary import model_title
-from PRRTPredictorCore.evaluation.survival import THRESHOLD_MONTHS, KaplanMeier
+from PRRTPredictorCore.evaluation.survival import KaplanMeier
 from PRRTPredictorCore.report.style import GRID, INK, MUTED, PAPER, model_colour, quiet
 
 if TYPE_CHECKING:

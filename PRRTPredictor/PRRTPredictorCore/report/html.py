@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PRRTPredictorCore import __version__
-from PRRTPredictorCore.evaluation.survival import THRESHOLD_MONTHS
+from PRRTPredictorCore.cohort.outcome import THRESHOLD_MONTHS
 from PRRTPredictorCore.imaging.atomic import write_bytes
 from PRRTPredictorCore.progress import Progress, silent
 from PRRTPredictorCore.records import RESEARCH_USE_NOTICE
