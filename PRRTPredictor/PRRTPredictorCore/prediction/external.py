@@ -14,7 +14,7 @@ from ..evaluation.survival import LogRank, log_rank
 from ..imaging.cache import prepare_cohort
 from ..models.bundle import load_bundle
 from ..progress import Progress, silent
-from ..records import LABS, Cohort, FoldPredictions, ModelIdentity
+from ..records import LABS, LONG_PFS_FROM, Cohort, FoldPredictions, ModelIdentity
 from .predictor import ask_ensemble
 
 
@@ -71,20 +71,32 @@ def validate(
     require_trainable(cohort, folds=1)
     prepared = prepare_cohort(cohort.patients, bundle.metadata.preprocess, jobs=jobs, progress=progress)
     probabilities = []
+    made = bundle.identity.synthetic
     for number, patient in enumerate(cohort.patients):
         progress("evaluate", number, len(cohort.patients), patient.code)
         tabular = np.array(patient.tabular(extras), dtype=np.float64)
-        answer = ask_ensemble(bundle, prepared.study(patient.code), tabular, explain=False)
+        study = prepared.study(patient.code)
+        made |= patient.synthetic or study.pet_acquisition.synthetic or study.ct_acquisition.synthetic
+        answer = ask_ensemble(bundle, study, tabular, explain=False)
         probabilities.append(float(answer.probabilities.mean()))
     progress("evaluate", len(cohort.patients), len(cohort.patients))
     trained = bundle.metadata.performance
     return summarise_validation(
-        bundle.identity, cohort, np.array(probabilities), None if trained is None else trained.auroc
+        bundle.identity,
+        cohort,
+        np.array(probabilities),
+        training_auroc=None if trained is None else trained.auroc,
+        synthetic=made,
     )
 
 
 def summarise_validation(
-    identity: ModelIdentity, cohort: Cohort, probability: np.ndarray, training_auroc: float | None
+    identity: ModelIdentity,
+    cohort: Cohort,
+    probability: np.ndarray,
+    *,
+    training_auroc: float | None,
+    synthetic: bool,
 ) -> ExternalValidation:
     """Turn predictions and outcomes of a whole cohort into figures; probabilities have shape (n,)."""
     patients = cohort.patients
@@ -115,9 +127,9 @@ def summarise_validation(
         brier=calibration.brier,
         calibration_intercept=calibration.intercept,
         calibration_slope=calibration.slope,
-        log_rank=log_rank(months, event, (probability >= 0.5).astype(np.int64)),
+        log_rank=log_rank(months, event, (probability >= LONG_PFS_FROM).astype(np.int64)),
         training_auroc=training_auroc,
-        synthetic=identity.synthetic or any(patient.synthetic for patient in patients),
+        synthetic=synthetic,
     )
 
 

@@ -16,7 +16,6 @@ from ..evaluation.survival import kaplan_meier, predicted_groups
 from ..imaging.preprocess import PreprocessConfig
 from ..models.bundle import save_bundle
 from ..models.metadata import BundleMetadata, Performance, SurvivalCurve
-from ..models.presets import preset_named
 from ..models.registry import model_spec
 from ..progress import Progress, silent
 from ..records import CohortPatient, FoldPredictions, ModelIdentity
@@ -53,7 +52,7 @@ def pack_model(run: Path, model: str, out: Path, progress: Progress = silent) ->
     auroc = discriminate(folds).auroc
     metadata = BundleMetadata(
         model=model,
-        preset=preset_named(manifest.preset),
+        preset=manifest.preset_record(),
         preprocess=PreprocessConfig(**{**manifest.preprocess, "shape": tuple(manifest.preprocess["shape"])}),
         preprocess_digest=manifest.preprocess_digest,
         tabular_names=manifest.feature_names,

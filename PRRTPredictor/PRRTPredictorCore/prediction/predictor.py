@@ -17,7 +17,7 @@ from ..imaging.mapping import to_pet_geometry
 from ..imaging.preprocess import prepare_study
 from ..models.bundle import LoadedBundle, load_bundle
 from ..progress import Progress, silent
-from ..records import Labs, LoadedSeries, Notice, Prediction, PreparedStudy, Volume
+from ..records import LABS, Labs, LoadedSeries, Notice, Prediction, PreparedStudy, Volume
 from .ranges import range_notices
 
 if TYPE_CHECKING:
@@ -56,15 +56,16 @@ class Patient:
 
     def tabular(self, names: Sequence[str]) -> np.ndarray:
         """Values in the order of ``names`` (labs first, then the model's extras), shape (F,)."""
-        labs = dict(zip(("ast", "alt", "ggt", "cga"), self.labs.values(), strict=True))
-        missing = [name for name in names if name not in labs and name not in self.extras]
+        labs = dict(zip(LABS, self.labs.values(), strict=True))
+        given = {**self.extras, **labs}
+        missing = [name for name in names if not np.isfinite(given.get(name, np.nan))]
         if missing:
             raise InputRefused(
                 Code.LAB_MISSING,
                 f"The model also needs {', '.join(missing)}.",
-                remedy=f"Give {' '.join(f'{name}=VALUE' for name in missing)} with --extra.",
+                remedy=f"Give {' '.join(f'{name}=NUMBER' for name in missing)} with --extra.",
             )
-        return np.array([labs[name] if name in labs else self.extras[name] for name in names], dtype=np.float64)
+        return np.array([given[name] for name in names], dtype=np.float64)
 
 
 def predict(
@@ -195,7 +196,7 @@ def pairing_notices(pet: LoadedSeries, ct: LoadedSeries) -> tuple[Notice, ...]:
     pet_date, ct_date = pet.acquisition.date, ct.acquisition.date
     if pet_date and ct_date and pet_date != ct_date:
         days = abs((pet_date - ct_date).days)
-        notices.append(Notice("DATES_DIFFER", f"PET and CT were acquired {days} days apart."))
+        notices.append(Notice("DATE_DIFFERS", f"PET and CT were acquired {days} days apart."))
     return tuple(notices)
 
 
