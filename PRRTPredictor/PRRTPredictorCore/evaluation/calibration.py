@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from PRRTPredictorCore.evaluation.discrimination import prevalence_long
-from PRRTPredictorCore.evaluation.resampling import (
+from ..records import FoldPredictions
+from .discrimination import prevalence_long
+from .resampling import (
     Floats,
     check_folds,
     draw_multiplicities,
@@ -20,7 +21,6 @@ from PRRTPredictorCore.evaluation.resampling import (
     percentile_interval,
     positions,
 )
-from PRRTPredictorCore.records import FoldPredictions
 
 LOGIT_LIMIT = 12.0
 """A forest may answer with certainty; its logit is cut here (probability within 6e-6 of 0 or 1)."""

@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from PRRTPredictorCore.evaluation.resampling import (
+from ..records import LONG_PFS_FROM, FoldPredictions
+from .resampling import (
     RESAMPLES,
     Floats,
     check_folds,
@@ -24,7 +25,6 @@ from PRRTPredictorCore.evaluation.resampling import (
     percentile_interval,
     positions,
 )
-from PRRTPredictorCore.records import LONG_PFS_FROM, FoldPredictions
 
 Metric = Literal["auroc", "auprc", "accuracy"]
 METRICS: tuple[Metric, ...] = ("auroc", "auprc", "accuracy")

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from PRRTPredictorCore.errors import Code, RunFailed
-from PRRTPredictorCore.records import FoldPredictions
+from ..errors import Code, RunFailed
+from ..records import FoldPredictions
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

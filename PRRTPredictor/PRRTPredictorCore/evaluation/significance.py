@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from PRRTPredictorCore.errors import Code, RunFailed
-from PRRTPredictorCore.evaluation.discrimination import Discrimination, Metric, concordance, score_fold
-from PRRTPredictorCore.evaluation.resampling import Floats, check_folds, patient_codes, positions
-from PRRTPredictorCore.records import FoldPredictions
+from ..errors import Code, RunFailed
+from ..records import FoldPredictions
+from .discrimination import Discrimination, Metric, concordance, score_fold
+from .resampling import Floats, check_folds, patient_codes, positions
 
 PERMUTATIONS = 20_000
 PRIMARY = "primary: patient-level paired permutation"

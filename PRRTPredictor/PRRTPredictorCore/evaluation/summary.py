@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PRRTPredictorCore.errors import Code, RunFailed
-from PRRTPredictorCore.evaluation.discrimination import METRICS, Discrimination, MetricSummary, discriminate
-from PRRTPredictorCore.evaluation.discrimination import prevalence_long as prevalence_of
-from PRRTPredictorCore.evaluation.resampling import RESAMPLES, patient_codes
-from PRRTPredictorCore.evaluation.significance import (
+from ..errors import Code, RunFailed
+from ..models.registry import MODELS
+from ..records import FoldPredictions
+from ..training.files import write_json
+from .discrimination import METRICS, Discrimination, MetricSummary, discriminate
+from .discrimination import prevalence_long as prevalence_of
+from .resampling import RESAMPLES, patient_codes
+from .significance import (
     PAPER,
     PERMUTATIONS,
     PRIMARY,
@@ -25,9 +28,6 @@ from PRRTPredictorCore.evaluation.significance import (
     compare_families,
     compare_planned,
 )
-from PRRTPredictorCore.models.registry import MODELS
-from PRRTPredictorCore.records import FoldPredictions
-from PRRTPredictorCore.training.files import write_json
 
 METRICS_NAME = "metrics.json"
 SIGNIFICANCE_NAME = "significance.json"
@@ -78,7 +78,7 @@ def summarise_run(run: Path) -> RunSummary:
         ``RUN_INCOMPLETE`` when no fold is finished, ``RUN_MISMATCH`` when folds contradict each other, ``OUTPUT``
         when the folder cannot be written.
     """
-    from PRRTPredictorCore.training.store import RunStore
+    from ..training.store import RunStore
 
     store = RunStore(run)
     manifest = store.manifest

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from PRRTPredictorCore.evaluation.resampling import Floats
-from PRRTPredictorCore.records import LONG_PFS_FROM, FoldPredictions
+from ..records import LONG_PFS_FROM, FoldPredictions
+from .resampling import Floats
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from PRRTPredictorCore.errors import Code, RunFailed
+from ..errors import Code, RunFailed
 
 
 @contextmanager

@@ -18,12 +18,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from PRRTPredictorCore.errors import Code, CohortRefused, DicomRefused, InputRefused, RunFailed
-from PRRTPredictorCore.imaging.atomic import replacing, write_bytes
-from PRRTPredictorCore.imaging.entry import from_sidecar, to_sidecar
-from PRRTPredictorCore.imaging.preprocess import PreprocessConfig, prepare_study
-from PRRTPredictorCore.progress import Progress, silent
-from PRRTPredictorCore.records import CohortPatient, LoadedSeries, PreparedStudy, SeriesSource
+from ..errors import Code, CohortRefused, DicomRefused, InputRefused, RunFailed
+from ..progress import Progress, silent
+from ..records import CohortPatient, LoadedSeries, PreparedStudy, SeriesSource
+from .atomic import replacing, write_bytes
+from .entry import from_sidecar, to_sidecar
+from .preprocess import PreprocessConfig, prepare_study
 
 _NAMED_ROWS = 20
 
@@ -46,19 +46,19 @@ class DicomReader:
 
     def files(self, source: SeriesSource) -> tuple[Path, ...]:
         """See :func:`PRRTPredictorCore.dicom.index.series_files`."""
-        from PRRTPredictorCore.dicom.index import series_files
+        from ..dicom.index import series_files
 
         return series_files(source)
 
     def load_pet(self, files: tuple[Path, ...]) -> LoadedSeries:
         """See :func:`PRRTPredictorCore.dicom.suv.load_pet`."""
-        from PRRTPredictorCore.dicom.suv import load_pet
+        from ..dicom.suv import load_pet
 
         return load_pet(files)
 
     def load_ct(self, files: tuple[Path, ...]) -> LoadedSeries:
         """See :func:`PRRTPredictorCore.dicom.series.load_ct`."""
-        from PRRTPredictorCore.dicom.series import load_ct
+        from ..dicom.series import load_ct
 
         return load_ct(files)
 

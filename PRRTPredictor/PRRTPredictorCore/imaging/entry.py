@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from PRRTPredictorCore.records import Acquisition, CommonGrid, Notice, PreparedStudy
+from ..records import Acquisition, CommonGrid, Notice, PreparedStudy
 
 _FORMAT = 1
 

@@ -8,9 +8,9 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from PRRTPredictorCore.errors import Code, GeometryRefused
-from PRRTPredictorCore.imaging.resize import Box, Span
-from PRRTPredictorCore.records import CommonGrid, Notice, Volume
+from ..errors import Code, GeometryRefused
+from ..records import CommonGrid, Notice, Volume
+from .resize import Box, Span
 
 _PARALLEL_TOLERANCE_MM = 0.1
 _SMALL_SHARE = 0.5

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from PRRTPredictorCore.errors import Code, GeometryRefused
-from PRRTPredictorCore.imaging.grid import box_in, canonical_view
-from PRRTPredictorCore.imaging.resize import Span
-from PRRTPredictorCore.records import CommonGrid, Unit, Volume
+from ..errors import Code, GeometryRefused
+from ..records import CommonGrid, Unit, Volume
+from .grid import box_in, canonical_view
+from .resize import Span
 
 
 def model_voxel_to_lps(grid: CommonGrid, kji: ArrayLike) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from PRRTPredictorCore.errors import Code, InputRefused
+from ..errors import Code, InputRefused
 
 _STD_FLOOR = 1e-6
 """A constant input carries no information; dividing by its rounding noise would make some up."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from PRRTPredictorCore.errors import Code, DicomRefused, InputRefused
-from PRRTPredictorCore.imaging.atomic import replacing
-from PRRTPredictorCore.records import Modality, Unit, Volume
+from ..errors import Code, DicomRefused, InputRefused
+from ..records import Modality, Unit, Volume
+from .atomic import replacing
 
 _SPACE = "left-posterior-superior"
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from PRRTPredictorCore.imaging.body import body_mask
-from PRRTPredictorCore.imaging.grid import box_in, canonical_view, common_box, grid_of, trim_constant_ends
-from PRRTPredictorCore.imaging.resize import Box, area_resize
-from PRRTPredictorCore.records import CommonGrid, LoadedSeries, Notice, PreparedStudy, Volume
+from ..records import CommonGrid, LoadedSeries, Notice, PreparedStudy, Volume
+from .body import body_mask
+from .grid import box_in, canonical_view, common_box, grid_of, trim_constant_ends
+from .resize import Box, area_resize
 
 PREPROCESSING_VERSION = 1
 """Raised whenever the same configuration gives other voxels; caches, runs and models of another version are refused."""
