@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_refusal(error, as_json)
         return error.exit_code
     except KeyboardInterrupt:
-        print_refusal(Cancelled(Code.TRAINING_FAILED, "Cancelled; what was finished is kept."), as_json=False)
+        print_refusal(Cancelled(Code.CANCELLED, "Cancelled; what was finished is kept."), as_json=False)
         return EXIT_CANCELLED
     except BrokenPipeError:
         # The reader of stdout left (`prrt index … | head`): point stdout elsewhere, and the interpreter exits quietly.

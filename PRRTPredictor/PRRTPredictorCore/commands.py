@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .console import print_json
 from .errors import Code, CohortRefused, InputRefused, ModelRefused, RunFailed
 from .progress import Progress
-from .records import RESEARCH_USE_NOTICE, Labs, Notice
+from .records import RESEARCH_USE_NOTICE, Labs, Notice, Volume
 
 if TYPE_CHECKING:
     from .prediction.predictor import PredictionResult
@@ -255,7 +255,7 @@ def predict(arguments: Namespace, progress: Progress) -> int:
         saliency=wants_maps,
         progress=progress,
     )
-    _write_pictures(arguments, result)
+    write_pictures(arguments, result)
     if arguments.json:
         print_json(prediction_document(result))
     else:
@@ -304,21 +304,26 @@ def _extras(pairs: Sequence[str]) -> dict[str, float]:
     return values
 
 
-def _write_pictures(arguments: Namespace, result: PredictionResult) -> None:
+def write_pictures(arguments: Namespace, result: PredictionResult) -> None:
+    """Write the saliency, overlay and scene that were asked for.
+
+    Raises
+    ------
+    ModelRefused
+        ``MODEL_MISMATCH`` when the model has no saliency for one of them; nothing is written then.
+    """
     from .imaging.nrrd import write_nrrd
 
-    for path, volume, image in (
-        (arguments.saliency, result.pet_saliency or result.ct_saliency, "image"),
-        (arguments.saliency_ct, result.ct_saliency, "CT"),
-    ):
-        if path is None:
-            continue
-        if volume is None:
-            raise ModelRefused(
-                Code.MODEL_MISMATCH,
-                f"The model {result.prediction.model.name} sees no {image}, so there is no saliency to write.",
-                remedy="Leave the option out, or use a model with that image.",
-            )
+    # All that is asked for is found before anything is written.
+    maps = [
+        (path, _existing(volume, image, result.prediction.model.name))
+        for path, volume, image in (
+            (arguments.saliency, result.pet_saliency or result.ct_saliency, "image"),
+            (arguments.saliency_ct, result.ct_saliency, "CT"),
+        )
+        if path is not None
+    ]
+    for path, volume in maps:
         write_nrrd(path, volume)
     if arguments.overlay is not None:
         from .report.overlay import write_overlay
@@ -343,13 +348,25 @@ def _write_pictures(arguments: Namespace, result: PredictionResult) -> None:
         )
 
 
+def _existing(saliency: Volume | None, image: str, model: str) -> Volume:
+    if saliency is None:
+        raise ModelRefused(
+            Code.MODEL_MISMATCH,
+            f"The model {model} sees no {image}, so there is no saliency to write.",
+            remedy="Leave the option out, or use a model with that image.",
+        )
+    return saliency
+
+
 def _say_prediction(result: PredictionResult) -> None:
+    from .cohort.labs import input_title
+
     prediction = result.prediction
     low, high = prediction.interval
     say(f"Probability of PFS > 1 year: {prediction.probability_long_pfs:.2f}  (ensemble 90 %: {low:.2f} to {high:.2f})")
     say(f"Group: {prediction.group} PFS")
     for name, value in prediction.lab_contributions.items():
-        say(f"  {name.upper():<4} {value:+.3f}")
+        say(f"  {input_title(name):<4} {value:+.3f}")
     say_notices(prediction.notices)
     say(f"{_model_in_words(result)}, sha256 {prediction.model.sha256[:12]}. {RESEARCH_USE_NOTICE}")
 

@@ -10,9 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from PRRTPredictorCore.cli import main
+from PRRTPredictorCore import commands
+from PRRTPredictorCore.cli import build_parser, main
 from PRRTPredictorCore.dicom.suv import load_pet
+from PRRTPredictorCore.errors import ModelRefused
 from PRRTPredictorCore.imaging.nrrd import read_nrrd
+from PRRTPredictorCore.prediction.predictor import PredictionResult
+from PRRTPredictorCore.records import ModelIdentity, Prediction, Volume
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 LABS = ("--ast", "28", "--alt", "25", "--ggt", "61", "--cga", "419")
@@ -272,6 +276,17 @@ def test_a_forest_answers_without_saliency(
     assert found["lab_contribution_method"] == "decision path"
     assert main([*line, "--saliency", str(tmp_path / "none.nrrd")]) == 3
     assert not (tmp_path / "none.nrrd").exists()
+
+
+def test_nothing_is_written_where_one_of_the_maps_is_lacking(tmp_path: Path) -> None:
+    saliency = Volume(np.zeros((2, 2, 2), np.float32), np.eye(4), "PT", "saliency")
+    prediction = Prediction(0.6, (0.5, 0.7), {}, ModelIdentity("pet_labs", "0" * 64, True))
+    result = PredictionResult(prediction, pet=None, ct=None, pet_saliency=saliency, ct_saliency=None)
+    words = ("predict", "--model", "m", "--pet", "p", "--ct", "c", *LABS)
+    maps = ("--saliency", str(tmp_path / "pet.nrrd"), "--saliency-ct", str(tmp_path / "ct.nrrd"))
+    with pytest.raises(ModelRefused, match="sees no CT"):
+        commands.write_pictures(build_parser().parse_args([*words, *maps]), result)
+    assert not list(tmp_path.iterdir())
 
 
 def test_labs_in_another_unit_and_out_of_date(cohort: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:

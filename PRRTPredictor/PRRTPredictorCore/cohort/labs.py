@@ -86,6 +86,11 @@ def lab_title(lab: str) -> str:
     return _rule(lab).title
 
 
+def input_title(name: str) -> str:
+    """A tabular input's printed name: "CgA" for "cga"; an extra input keeps the name of its column."""
+    return _RULES[name].title if name in _RULES else name
+
+
 def accepted_units(lab: str) -> tuple[str, ...]:
     """The units that a lab may come in, the default first."""
     return tuple(unit.name for unit in _rule(lab).units)

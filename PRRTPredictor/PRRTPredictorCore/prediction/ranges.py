@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ..cohort.labs import input_title
 from ..records import Notice, PreparedStudy, TrainingRanges
 
 FIELD_OF_VIEW_TOLERANCE = 0.1
@@ -35,7 +36,7 @@ def _tabular(ranges: TrainingRanges, tabular: Mapping[str, float]) -> list[Notic
     return [
         Notice(
             "LAB_OUT_OF_TRAINING_RANGE",
-            f"{name.upper()} {value:g} lies outside of the training cohort's {low:g} to {high:g}.",
+            f"{input_title(name)} {value:g} lies outside of the training cohort's {low:g} to {high:g}.",
         )
         for name, value in tabular.items()
         for low, high in (ranges.tabular.get(name, (-np.inf, np.inf)),)
