@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = build_parser().parse_args(argv)
     as_json = bool(getattr(arguments, "json", False))
+    _quiet_libraries()
     try:
         with listening(arguments.progress) as progress:
             return int(arguments.command(arguments, progress))
@@ -50,6 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         failure = RunFailed(Code.OUTPUT, f"The machine gave up: {reason}.", where=place, remedy="Make room, run again.")
         print_refusal(failure, as_json)
         return EXIT_FAILED
+
+
+def _quiet_libraries() -> None:
+    # Remarks of libraries that mean nothing to a user: pydicom on headers that break the standard and are read all the
+    # same, joblib on replacing a worker that has grown.
+    warnings.filterwarnings("ignore", category=UserWarning, module="pydicom")
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given", category=UserWarning)
 
 
 def build_parser() -> argparse.ArgumentParser:

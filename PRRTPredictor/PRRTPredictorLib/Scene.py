@@ -68,7 +68,7 @@ def writeScene(path: Path, pet: Volume, ct: Volume, saliency: Volume | None = No
     saliency : Volume, optional
         Values in [0, 1], on the PET's or any other geometry.
     synthetic : bool
-        The patient or the model is made: said in every node's name.
+        The patient is made: said in every node's name.
 
     Raises
     ------
