@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import ModelRefused
+from ..files import cache_folder
 from ..progress import Progress, silent
 from .encoder_files import read_encoder, write_encoder
 from .encoders import PretrainedEncoder, build_segresnet, to_bundle_axes
@@ -65,13 +65,6 @@ def made_phantom(seed: int, shape: tuple[int, int, int]) -> LabelledCt:
 
     phantom = phantom_volumes(seed, shape)
     return LabelledCt(phantom.ct_hu, phantom.labels, len(phantom.label_names))
-
-
-def cache_folder() -> Path:
-    """Where this machine keeps what can be made again; the environment variable PRRT_CACHE_DIR overrides it."""
-    from platformdirs import user_cache_dir
-
-    return Path(os.environ.get("PRRT_CACHE_DIR") or user_cache_dir("PRRTPredictor", appauthor=False))
 
 
 def embedded_encoder(
@@ -123,8 +116,8 @@ class OrganHead(nn.Module):
         size = stages[1].shape[2:]
         halved = [functional.avg_pool3d(stages[0], 2), *stages[1:]]
         scores = [scored(features) for scored, features in zip(self.maps, halved, strict=True)]
-        sized = [scores[0], scores[1], *(functional.interpolate(low, size=size, mode="trilinear") for low in scores[2:])]
-        return torch.stack(sized).sum(dim=0)
+        coarse = [functional.interpolate(low, size=size, mode="trilinear") for low in scores[2:]]
+        return torch.stack([*scores[:2], *coarse]).sum(dim=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,9 +198,7 @@ def _sample(phantom: LabelledCt, settings: PretrainingSettings) -> _Sample:
     return _Sample(functional.pad(prepared, padding, value=-1.0), functional.avg_pool3d(one_hot, 2))
 
 
-def _batch(
-    samples: list[_Sample], settings: PretrainingSettings, random: np.random.Generator
-) -> tuple[Tensor, Tensor]:
+def _batch(samples: list[_Sample], settings: PretrainingSettings, random: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Whole phantoms with a little noise and offset, so that not the exact grey value alone names an organ."""
     chosen = [samples[number] for number in random.integers(len(samples), size=settings.batch_size)]
     images = torch.cat([one.image for one in chosen])
