@@ -24,6 +24,7 @@ class Code(str, Enum):
     WRONG_MODALITY = "WRONG_MODALITY"  # a CT where a PET was asked for, or the reverse
     NO_PET = "NO_PET"  # no usable PET series beside the CT
     NO_CT = "NO_CT"  # no usable CT series beside the PET
+    PATIENT_DIFFERS = "PATIENT_DIFFERS"  # PET and CT of two patients
     SERIES_MISSING = "SERIES_MISSING"  # a series UID that the database does not hold
     DATABASE_UNREADABLE = "DATABASE_UNREADABLE"  # not a Slicer DICOM database, or a newer schema
 

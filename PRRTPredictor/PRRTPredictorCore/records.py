@@ -21,6 +21,10 @@ from .errors import Code
 Modality = Literal["PT", "CT"]
 Unit = Literal["SUVbw", "HU", "saliency"]
 YesNo = Literal["yes", "no", "unknown"]
+LabMethod = Literal["gradient x input", "decision path", "none"]
+
+MODALITY_NAMES: Mapping[str, str] = {"PT": "PET", "CT": "CT"}
+"""What people call the modalities that DICOM abbreviates."""
 
 LABS: tuple[str, ...] = ("ast", "alt", "ggt", "cga")
 """The four tabular inputs of the paper, in the order in which models receive them."""
@@ -199,7 +203,14 @@ class SuvReport:
 
 @dataclass(frozen=True, eq=False)
 class LoadedSeries:
-    """A series read into memory, in its final unit (SUVbw or HU), on an even grid."""
+    """A series read into memory, in its final unit (SUVbw or HU), on an even grid.
+
+    Attributes
+    ----------
+    patient_sha256 : str
+        Hash of the patient's identifier, to tell whether two series are of one patient; empty where there is none.
+        Never leaves memory.
+    """
 
     volume: Volume
     acquisition: Acquisition
@@ -208,6 +219,7 @@ class LoadedSeries:
     series_uid: str
     notices: tuple[Notice, ...] = ()
     suv: SuvReport | None = None
+    patient_sha256: str = field(default="", repr=False)
 
 
 # --- patients ---------------------------------------------------------------------------------------------------------
@@ -513,7 +525,7 @@ class Prediction:
     lab_contributions: Mapping[str, float]
     model: ModelIdentity
     notices: tuple[Notice, ...] = ()
-    lab_method: Literal["gradient x input", "decision path", "none"] = "none"
+    lab_method: LabMethod = "none"
 
     @property
     def group(self) -> Literal["long", "short"]:

@@ -84,7 +84,7 @@ def read_database(path: Path, series_uid: str | None = None) -> tuple[DatabaseSe
         raise DicomRefused(
             Code.PATH_MISSING,
             "The DICOM database does not exist.",
-            where=str(path),
+            where=path.name,
             remedy="Slicer shows the database's folder in its DICOM module, under the database menu.",
         )
     rows = _rows(path, series_uid)
@@ -186,7 +186,7 @@ def _unreadable(path: Path) -> DicomRefused:
     return DicomRefused(
         Code.DATABASE_UNREADABLE,
         "The file is no DICOM database of Slicer, or of a version that this software does not know.",
-        where=str(path),
+        where=path.name,
         remedy="Choose ctkDICOM.sql in Slicer's DICOM database folder, or index the folder of DICOM files itself.",
     )
 
@@ -223,7 +223,7 @@ def _query_snapshot(path: Path, series_uid: str | None) -> list[_Row]:
     raise DicomRefused(
         Code.DATABASE_UNREADABLE,
         "The DICOM database is being written by another program, or is damaged.",
-        where=str(path),
+        where=path.name,
         remedy="Wait until Slicer has finished importing, or close it; then try again.",
     ) from failure
 

@@ -28,7 +28,7 @@ from pydicom.uid import (
 )
 
 from ..errors import Code, DicomRefused
-from .headers import HEADER_ERRORS, DicomFile, frame_count, number, text, truncated
+from .headers import HEADER_ERRORS, DicomFile, frame_count, number, shown, text, truncated
 
 _NATIVE: dict[str, str] = {ImplicitVRLittleEndian: "<", ExplicitVRLittleEndian: "<", ExplicitVRBigEndian: ">"}
 _JPEG_BY_GDCM = frozenset(
@@ -198,7 +198,7 @@ def _pixel_element(file: DicomFile) -> tuple[int, int]:
 
 
 def _unreadable(path: Path, message: str, remedy: str = "Export the series again, uncompressed.") -> DicomRefused:
-    return DicomRefused(Code.UNREADABLE_PIXELS, message, where=str(path), remedy=remedy)
+    return DicomRefused(Code.UNREADABLE_PIXELS, message, where=shown(path), remedy=remedy)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

@@ -17,10 +17,10 @@ from pydicom.dataset import Dataset
 
 from ..errors import Code, DicomRefused
 from ..progress import Progress, silent
-from ..records import Modality
+from ..records import MODALITY_NAMES, Modality
 from .decoding import stored_frames
-from .headers import files_of, flat_headers, number, open_files, without_warnings
-from .scan import MODALITY_NAMES, FramePlace, SeriesScan, Source, scan_series
+from .headers import files_of, flat_headers, number, open_files, shown, without_warnings
+from .scan import FramePlace, SeriesScan, Source, scan_series
 
 __all__ = ["FrameStack", "SeriesScan", "Source", "decode", "read_frames", "read_headers", "scan_series"]
 
@@ -110,7 +110,7 @@ def _rescale(place: FramePlace) -> tuple[float, float]:
         raise DicomRefused(
             Code.UNREADABLE_PIXELS,
             "Rescale Slope or Rescale Intercept is missing, so that the stored values have no unit.",
-            where=str(place.source.path),
+            where=shown(place.source.path),
             remedy="Export the original series; both are mandatory in CT and PET images.",
         )
     return slope, intercept

@@ -88,7 +88,9 @@ def slice_normal(row_direction: Vector, column_direction: Vector) -> Vector:
     return normal if normal[np.argmax(np.abs(normal))] > 0 else -normal
 
 
-def even_grid(positions_lps: Vector, normal: Vector, pixel_spacing_mm: tuple[float, float]) -> SliceGrid:
+def even_grid(
+    positions_lps: Vector, normal: Vector, pixel_spacing_mm: tuple[float, float], where: str = ""
+) -> SliceGrid:
     """Find the even grid of a stack of parallel slices, or refuse the stack.
 
     Parameters
@@ -98,6 +100,8 @@ def even_grid(positions_lps: Vector, normal: Vector, pixel_spacing_mm: tuple[flo
     normal : ndarray, shape (3,)
     pixel_spacing_mm : two floats
         Within the slices; the measure of how much sideways shift matters.
+    where : str
+        What a refusal calls the stack.
 
     Raises
     ------
@@ -109,6 +113,7 @@ def even_grid(positions_lps: Vector, normal: Vector, pixel_spacing_mm: tuple[flo
         raise GeometryRefused(
             Code.BAD_GEOMETRY,
             "The series has a single slice; a volume needs at least two.",
+            where=where,
             remedy="Give the folder with all slices of the series.",
         )
     steps = np.diff(along)
@@ -117,6 +122,7 @@ def even_grid(positions_lps: Vector, normal: Vector, pixel_spacing_mm: tuple[flo
         raise GeometryRefused(
             Code.DUPLICATE_SLICES,
             f"{steps.size - distinct.size} slices lie at the position of another one.",
+            where=where,
             remedy="Remove the copies, or export one reconstruction of one acquisition.",
         )
     median = float(np.median(steps))
@@ -126,9 +132,10 @@ def even_grid(positions_lps: Vector, normal: Vector, pixel_spacing_mm: tuple[flo
             Code.MISSING_SLICES,
             f"Slices are missing: {steps[gap]:.2f} mm between slices {gap + 1} and {gap + 2} (counted along the "
             f"normal), where {median:.2f} mm is usual.",
+            where=where,
             remedy="Copy or export the series again, with all slices.",
         )
-    _refuse_shear(positions_lps - np.outer(along, normal), along, min(pixel_spacing_mm))
+    _refuse_shear(positions_lps - np.outer(along, normal), along, min(pixel_spacing_mm), where)
     index = np.arange(len(along))
     step, start = (float(value) for value in np.polyfit(index, along, 1))
     grid = start + step * index
@@ -137,7 +144,7 @@ def even_grid(positions_lps: Vector, normal: Vector, pixel_spacing_mm: tuple[flo
     return SliceGrid(start, step, sampling, (float(steps.min()), median, float(steps.max())))
 
 
-def _refuse_shear(sideways: Vector, along: Vector, pixel_mm: float) -> None:
+def _refuse_shear(sideways: Vector, along: Vector, pixel_mm: float, where: str) -> None:
     """Refuse slices whose corners drift (tilt) or jump sideways by more than a tenth of a pixel."""
     tolerance = max(EVEN_TOLERANCE * pixel_mm, _TILT_TOLERANCE * float(along[-1] - along[0]))
     centred = sideways - sideways.mean(axis=0)
@@ -150,9 +157,10 @@ def _refuse_shear(sideways: Vector, along: Vector, pixel_mm: float) -> None:
         raise GeometryRefused(
             Code.GANTRY_TILT,
             f"The slices are tilted by {degrees:.1f} degrees against their stack (gantry tilt).",
+            where=where,
             remedy="Use a series without gantry tilt, or one that the scanner has reformatted to upright slices.",
         )
-    raise _bad("The slices jump sideways against each other.")
+    raise _bad("The slices jump sideways against each other.", where)
 
 
 def affine(origin_lps: Vector, row: Vector, column: Vector, step: Vector, spacing: tuple[float, float]) -> Vector:
@@ -190,7 +198,10 @@ def resample_slices(values: NDArray[np.float32], sampling: Vector) -> NDArray[np
     return out
 
 
-def _bad(message: str) -> GeometryRefused:
+def _bad(message: str, where: str = "") -> GeometryRefused:
     return GeometryRefused(
-        Code.BAD_GEOMETRY, message, remedy="Export the original axial series from the scanner or archive again."
+        Code.BAD_GEOMETRY,
+        message,
+        where=where,
+        remedy="Export the original axial series from the scanner or archive again.",
     )

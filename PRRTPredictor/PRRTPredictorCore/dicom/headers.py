@@ -47,6 +47,7 @@ _UNASSIGNED = (Tag("UnassignedSharedConvertedAttributesSequence"), Tag("Unassign
 _KEPT_WHOLE = (Tag("RealWorldValueMappingSequence"), Tag("ConversionSourceAttributesSequence"))
 _MOST_FRAMES = 65_536
 _DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
+_PREAMBLE_BYTES = 132
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,10 +120,15 @@ def files_of(source: Path | str | Sequence[Path]) -> tuple[Path, ...]:
         raise DicomRefused(
             Code.EMPTY_FOLDER,
             "The folder holds no files.",
-            where=str(root),
+            where=shown(root),
             remedy="Choose the folder that holds the slices of one series.",
         )
     return found
+
+
+def shown(path: Path) -> str:
+    """A path as errors name it: without the folders above, which are often named after patients."""
+    return path.name or str(path)
 
 
 def open_file(path: Path) -> DicomFile | None:
@@ -136,23 +142,30 @@ def open_file(path: Path) -> DicomFile | None:
     Raises
     ------
     DicomRefused
-        TRUNCATED for an empty file that is named like a DICOM file; NOT_DICOM for one that starts as DICOM and then
-        is not.
+        For a file that is named like a DICOM file or starts as one, so that a slice would be lost without a word:
+        TRUNCATED where it is too short to be one, NOT_DICOM where it is none, or is damaged.
     """
     try:
         with path.open("rb") as file, without_warnings():
             size = path.stat().st_size
-            if size == 0 and path.suffix.lower() in _DICOM_SUFFIXES:
-                raise truncated(path, "The file is empty.")
+            if size < _PREAMBLE_BYTES and _claims_to_be_dicom(path):
+                raise truncated(path, "The file is empty." if size == 0 else "The file ends before its header.")
             header = dcmread(file, stop_before_pixels=True)
             return DicomFile(path, header, file.tell(), file.read(12), size)
-    except InvalidDicomError:
-        return None
+    except InvalidDicomError as error:
+        if not _claims_to_be_dicom(path):
+            return None
+        raise DicomRefused(
+            Code.NOT_DICOM,
+            "The file is named like a DICOM file, but is none, or is damaged.",
+            where=shown(path),
+            remedy="Copy or export the series again; take the file out of the folder if it does not belong there.",
+        ) from error
     except PermissionError as error:
         raise DicomRefused(
             Code.NOT_DICOM,
             f"The file cannot be read ({error.strerror}).",
-            where=str(path),
+            where=shown(path),
             remedy="Check the permissions of the file and of its folder.",
         ) from error
     except zlib.error as error:
@@ -161,7 +174,7 @@ def open_file(path: Path) -> DicomFile | None:
         raise DicomRefused(
             Code.NOT_DICOM,
             "The file starts as DICOM, but its header is damaged or cannot be read.",
-            where=str(path),
+            where=shown(path),
             remedy="Copy or export this file again from the archive.",
         ) from error
 
@@ -186,15 +199,20 @@ def without_warnings() -> Iterator[None]:
 def truncated(path: Path, message: str) -> DicomRefused:
     """Return the refusal of a file that ends too early."""
     return DicomRefused(
-        Code.TRUNCATED, message, where=str(path), remedy="Copy or export the series again; this file is incomplete."
+        Code.TRUNCATED, message, where=shown(path), remedy="Copy or export the series again; this file is incomplete."
     )
+
+
+def _claims_to_be_dicom(path: Path) -> bool:
+    # Hidden files are the system's own: macOS puts "._0001.dcm" beside "0001.dcm" on foreign disks.
+    return path.suffix.lower() in _DICOM_SUFFIXES and not path.name.startswith(".")
 
 
 def _missing(path: Path) -> DicomRefused:
     return DicomRefused(
         Code.PATH_MISSING,
         "The file or folder does not exist.",
-        where=str(path),
+        where=shown(path),
         remedy="Check the spelling and whether the disk is mounted.",
     )
 

@@ -9,7 +9,7 @@ from ..errors import Code, DicomRefused
 from ..progress import Progress, silent
 from ..records import LeftOut, SeriesSource, StudyIndex
 from .database import DatabaseSeries, database_files, is_database, read_database
-from .headers import files_of, open_files, text
+from .headers import files_of, open_files, shown, text
 from .index_facts import gather
 from .pairing import pair_series
 
@@ -46,7 +46,7 @@ def index_source(path: Path | str, progress: Progress = silent) -> StudyIndex:
         raise DicomRefused(
             Code.NOT_DICOM,
             f"None of the {len(files)} file(s) is a readable DICOM image or object.",
-            where=str(path),
+            where=shown(path),
             remedy="Choose the folder that holds the DICOM files of the PET/CT studies.",
         )
     return pair_series(gathered.series, gathered.damaged)
@@ -84,7 +84,7 @@ def _files_of_series(files: Sequence[Path], series_uid: str, folder: Path) -> tu
         raise DicomRefused(
             Code.SERIES_MISSING,
             "The folder does not hold this series.",
-            where=f"{series_uid} in {folder}",
+            where=series_uid,
             remedy="`prrt index` on the folder lists its series.",
         )
     return found

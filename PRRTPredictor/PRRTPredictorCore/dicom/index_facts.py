@@ -15,6 +15,7 @@ from ..errors import DicomRefused
 from ..progress import Progress, silent
 from ..records import LeftOut, SeriesRecord
 from .headers import DicomFile, day, flat_headers, numbers, open_file, text
+from .scan import refuse_cut
 from .suv_clock import acquisition_moments, parse_time
 
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
@@ -115,6 +116,7 @@ def gather(files: Sequence[Path], progress: Progress = silent) -> Gathered:
             file = open_file(path)
             if file is None or file.sop_class == _MEDIA_DIRECTORY:
                 continue
+            refuse_cut(file)
             headers = flat_headers(file.header)
         except DicomRefused as error:
             damaged.append(LeftOut("", error.code.value, f"{path.name}: {error.message}"))

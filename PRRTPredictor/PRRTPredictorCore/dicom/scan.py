@@ -17,10 +17,10 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from ..errors import Code, DicomRefused, GeometryRefused
 from ..progress import Progress, silent
-from ..records import Modality
+from ..records import MODALITY_NAMES, Modality
 from .decoding import PixelSource, locate_pixels
 from .geometry import orthonormal, slice_normal
-from .headers import DicomFile, files_of, flat_headers, number, numbers, open_file, open_files, text, truncated
+from .headers import DicomFile, files_of, flat_headers, number, numbers, open_files, shown, text, truncated
 
 Source = Path | str | Sequence[Path]
 
@@ -38,7 +38,6 @@ _DICOM_DIRECTORY = "1.2.840.10008.1.3.10"
 _BESIDE_IMAGES = frozenset({"ANN", "DOC", "FID", "KO", "M3D", "PLAN", "PR", "REG", "RWV", "SEG", "SR"})
 _ORIENTATION_TOLERANCE = 1e-3
 _SPACING_TOLERANCE = 1e-3  # relative
-MODALITY_NAMES = {"PT": "PET", "CT": "CT"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,14 +78,19 @@ class SeriesScan:
         return tuple(place.header for place in self.places)
 
 
+def series_name(modality: Modality) -> str:
+    """What errors call a series; not its folder, which is often named after the patient."""
+    return f"{MODALITY_NAMES[modality]} series"
+
+
 def scan_series(source: Source, modality: Modality, progress: Progress = silent) -> SeriesScan:
     """Read the headers of one series, prove that it is one, and order its slices by position.
 
     Parameters
     ----------
     source : Path or sequence of Path
-        A folder, searched to any depth, or the files. Files that are no DICOM files and DICOM objects that are no
-        images (segmentations, structure sets, presentation states, reports …) are passed over in a folder.
+        A folder, searched to any depth, or the files. Files that are no DICOM files and do not claim to be, and DICOM
+        objects that are no images (segmentations, structure sets, presentation states, reports …) are passed over.
     modality : {"PT", "CT"}
         What the caller needs.
 
@@ -97,8 +101,9 @@ def scan_series(source: Source, modality: Modality, progress: Progress = silent)
     GeometryRefused
         BAD_GEOMETRY.
     """
-    files = _image_files(source, progress, f"{MODALITY_NAMES[modality]} headers")
-    _require_one_series(files, modality)
+    where = series_name(modality)
+    files = _image_files(source, progress, f"{MODALITY_NAMES[modality]} headers", where)
+    _require_one_series(files, modality, where)
     places = [
         FramePlace(pixels, index, header)
         for file in files
@@ -108,13 +113,8 @@ def scan_series(source: Source, modality: Modality, progress: Progress = silent)
     return _in_spatial_order(places, modality)
 
 
-def _image_files(source: Source, progress: Progress, stage: str) -> list[DicomFile]:
-    paths = files_of(source)
-    if isinstance(source, (str, Path)):
-        found = list(open_files(paths, progress, stage))
-    else:
-        found = [_named_file(path) for path in paths]
-    where = str(source) if isinstance(source, (str, Path)) else ""
+def _image_files(source: Source, progress: Progress, stage: str, where: str) -> list[DicomFile]:
+    found = list(open_files(files_of(source), progress, stage))
     if not found:
         raise DicomRefused(
             Code.NOT_DICOM,
@@ -123,7 +123,7 @@ def _image_files(source: Source, progress: Progress, stage: str) -> list[DicomFi
             remedy="Choose a folder of DICOM files; NIfTI, NRRD and pictures are not accepted.",
         )
     for file in found:
-        _refuse_cut(file)
+        refuse_cut(file)
     images = [file for file in found if _is_image(file)]
     if not images:
         raise DicomRefused(
@@ -135,23 +135,20 @@ def _image_files(source: Source, progress: Progress, stage: str) -> list[DicomFi
     return images
 
 
-def _named_file(path: Path) -> DicomFile:
-    file = open_file(path)
-    if file is None:
-        raise DicomRefused(
-            Code.NOT_DICOM, "The file is not a DICOM file.", where=str(path), remedy="Leave it out of the list."
-        )
-    return file
-
-
 def _is_image(file: DicomFile) -> bool:
     if file.sop_class in PET_AND_CT_CLASSES:
         return True
     return number(file.header, "Rows") is not None and not _is_beside_images(text(file.header, "Modality"))
 
 
-def _refuse_cut(file: DicomFile) -> None:
-    """Refuse a file that ends inside its header, which would otherwise pass for an object without an image."""
+def refuse_cut(file: DicomFile) -> None:
+    """Refuse a file that ends inside its header, which would otherwise pass for an object without an image.
+
+    Raises
+    ------
+    DicomRefused
+        TRUNCATED.
+    """
     if (
         file.pixel_element
         or file.sop_class == _DICOM_DIRECTORY
@@ -170,8 +167,8 @@ def _modality_of(file: DicomFile) -> str:
     return text(file.header, "Modality") or PET_AND_CT_CLASSES.get(file.sop_class, "unknown")
 
 
-def _require_one_series(files: Sequence[DicomFile], modality: Modality) -> None:
-    where, wanted = str(files[0].path.parent), MODALITY_NAMES[modality]
+def _require_one_series(files: Sequence[DicomFile], modality: Modality, where: str) -> None:
+    wanted = MODALITY_NAMES[modality]
     modalities = Counter(_modality_of(file) for file in files)
     if modality not in modalities:
         raise DicomRefused(
@@ -231,7 +228,7 @@ def _refuse_localizers(places: Sequence[FramePlace]) -> None:
         raise DicomRefused(
             Code.WRONG_MODALITY if all_of_them else Code.MIXED_SERIES,
             "The series is a localizer (scout view)." if all_of_them else "Localizer images lie among the slices.",
-            where=str(localizers[0].source.path),
+            where=shown(localizers[0].source.path),
             remedy="Choose the axial CT series of the same study." if all_of_them else "Remove the localizer images.",
         )
 
@@ -246,7 +243,7 @@ def _unlike(what: str, place: FramePlace) -> GeometryRefused:
     return GeometryRefused(
         Code.BAD_GEOMETRY,
         f"The slices of the series differ in {what}.",
-        where=str(place.source.path),
+        where=shown(place.source.path),
         remedy="Keep the slices of one reconstruction only; remove scouts, reformats and screenshots.",
     )
 
@@ -276,6 +273,6 @@ def _absent(what: str, place: FramePlace) -> GeometryRefused:
     return GeometryRefused(
         Code.BAD_GEOMETRY,
         f"{what} is missing or unusable.",
-        where=str(place.source.path),
+        where=shown(place.source.path),
         remedy="Export the original series; secondary captures and reformatted pictures carry no geometry.",
     )

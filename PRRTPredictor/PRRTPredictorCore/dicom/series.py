@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ from ..records import Acquisition, LoadedSeries, Modality, Notice, Unit, Volume,
 from .frames import FrameStack, SeriesScan, Source, decode, scan_series
 from .geometry import SAME_POSITION_MM, SliceGrid, affine, even_grid, resample_slices, slice_normal
 from .headers import day, items, number, text
+from .scan import series_name
 
 _ELEMENTS = {
     "CARBON": "C",
@@ -98,9 +100,10 @@ def check_geometry(slices: SeriesScan | FrameStack) -> SliceGrid:
     GeometryRefused
         BAD_GEOMETRY, DUPLICATE_SLICES (saying so when the series is dynamic or gated), MISSING_SLICES, GANTRY_TILT.
     """
-    _refuse_repeats(slices)
+    where = series_name(slices.modality) if isinstance(slices, SeriesScan) else ""
+    _refuse_repeats(slices, where)
     normal = slice_normal(slices.row_direction, slices.column_direction)
-    return even_grid(slices.positions_lps, normal, slices.pixel_spacing_mm)
+    return even_grid(slices.positions_lps, normal, slices.pixel_spacing_mm, where)
 
 
 def load_ct(source: Source, progress: Progress = silent) -> LoadedSeries:
@@ -132,8 +135,15 @@ def loaded_series(volume: Volume, header: Dataset, notices: tuple[Notice, ...] =
         frame_of_reference_uid=text(header, "FrameOfReferenceUID"),
         study_uid=text(header, "StudyInstanceUID"),
         series_uid=text(header, "SeriesInstanceUID"),
+        patient_sha256=_patient_sha256(header),
         notices=notices,
     )
+
+
+def _patient_sha256(header: Dataset) -> str:
+    """Hash of the patient's identifier, however it is capitalised; empty where there is none."""
+    identifier = text(header, "PatientID").casefold()
+    return hashlib.sha256(identifier.encode()).hexdigest() if identifier else ""
 
 
 def _hounsfield_notices(headers: Sequence[Dataset]) -> tuple[Notice, ...]:
@@ -143,6 +153,7 @@ def _hounsfield_notices(headers: Sequence[Dataset]) -> tuple[Notice, ...]:
         raise DicomRefused(
             Code.WRONG_MODALITY,
             f"The CT values are no Hounsfield units (Rescale Type {', '.join(foreign)}).",
+            where=series_name("CT"),
             remedy="Choose the CT series in Hounsfield units, not a map computed from it.",
         )
     if "US" in kinds:
@@ -153,7 +164,7 @@ def _hounsfield_notices(headers: Sequence[Dataset]) -> tuple[Notice, ...]:
 # --- dynamic and gated series -----------------------------------------------------------------------------------------
 
 
-def _refuse_repeats(stack: FrameStack | SeriesScan) -> None:
+def _refuse_repeats(stack: FrameStack | SeriesScan, where: str) -> None:
     """Refuse positions that were imaged several times, saying what kind of series that is."""
     normal = slice_normal(stack.row_direction, stack.column_direction)
     repeated = np.flatnonzero(np.diff(stack.positions_lps @ normal) <= SAME_POSITION_MM)
@@ -164,6 +175,7 @@ def _refuse_repeats(stack: FrameStack | SeriesScan) -> None:
         raise GeometryRefused(
             Code.DUPLICATE_SLICES,
             "The series images the same place several times (a dynamic or gated series).",
+            where=where,
             remedy="Use the static series, or the average over time or over the gates.",
         )
 

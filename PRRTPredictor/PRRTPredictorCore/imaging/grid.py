@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Code, GeometryRefused
-from ..records import CommonGrid, Notice, Volume
+from ..records import MODALITY_NAMES, CommonGrid, Notice, Volume
 from .resize import Box, Span
 
 _PARALLEL_TOLERANCE_MM = 0.1
@@ -32,7 +32,7 @@ def canonical_view(volume: Volume) -> Volume:
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise GeometryRefused(
             Code.BAD_GEOMETRY,
-            f"The {volume.modality} has no usable orientation and spacing.",
+            f"The {MODALITY_NAMES[volume.modality]} has no usable orientation and spacing.",
             remedy="Export the series from the scanner or archive again.",
         )
     directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
@@ -77,7 +77,8 @@ def trim_constant_ends(volume: Volume) -> tuple[Volume, int]:
     if first == last:
         raise GeometryRefused(
             Code.EMPTY_IMAGE,
-            f"The {volume.modality} holds no image: no slice has two different values.",
+            f"The {MODALITY_NAMES[volume.modality]} holds no image: no slice has two different values.",
+            where=f"{MODALITY_NAMES[volume.modality]} series",
             remedy="Export the series again, or choose another reconstruction.",
         )
     if (first, last) == (0, slices):

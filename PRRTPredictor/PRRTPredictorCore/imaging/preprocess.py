@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..records import CommonGrid, LoadedSeries, Notice, PreparedStudy, Volume
+from ..errors import Code, DicomRefused
+from ..records import MODALITY_NAMES, CommonGrid, LoadedSeries, Notice, PreparedStudy, Volume
 from .body import body_mask
 from .grid import box_in, canonical_view, common_box, grid_of, trim_constant_ends
 from .resize import Box, area_resize
@@ -67,11 +68,14 @@ def prepare_study(pet: LoadedSeries, ct: LoadedSeries, config: PreprocessConfig 
 
     Raises
     ------
+    DicomRefused
+        ``PATIENT_DIFFERS``: PET and CT name different patients.
     GeometryRefused
         ``NO_OVERLAP``: PET and CT do not share a field of view. ``EMPTY_IMAGE``: one of them holds a single value.
         ``BAD_GEOMETRY``: an affine is singular.
     """
     config = config or PreprocessConfig()
+    _require_one_patient(pet, ct)
     notices: list[Notice] = [*pet.notices, *ct.notices]
     pet_view, ct_view = canonical_view(pet.volume), canonical_view(ct.volume)
     if config.trim_end_slices:
@@ -98,6 +102,17 @@ def prepare_study(pet: LoadedSeries, ct: LoadedSeries, config: PreprocessConfig 
     )
 
 
+def _require_one_patient(pet: LoadedSeries, ct: LoadedSeries) -> None:
+    if pet.patient_sha256 and ct.patient_sha256 and pet.patient_sha256 != ct.patient_sha256:
+        raise DicomRefused(
+            Code.PATIENT_DIFFERS,
+            "PET and CT belong to different patients.",
+            where="PatientID (0010,0020)",
+            remedy="Choose PET and CT of one examination; where de-identification gave one patient two identifiers, "
+            "make them equal.",
+        )
+
+
 def clean_pet(block: NDArray[Any]) -> NDArray[np.float32]:
     """SUV without what no tracer can cause: NaN, infinities and values below zero become 0."""
     suv = np.nan_to_num(block.astype(np.float32), copy=False, nan=0.0, posinf=0.0, neginf=0.0)
@@ -116,8 +131,9 @@ def clean_ct(block: NDArray[Any], hu_limits: tuple[float, float]) -> NDArray[np.
 def _trimmed(view: Volume, notices: list[Notice]) -> Volume:
     trimmed, left_out = trim_constant_ends(view)
     if left_out:
+        name = MODALITY_NAMES[view.modality]
         notices.append(
-            Notice("END_SLICES_LEFT_OUT", f"{left_out} empty slice(s) at the ends of the {view.modality} are not used.")
+            Notice("END_SLICES_LEFT_OUT", f"{left_out} empty slice(s) at the ends of the {name} are not used.")
         )
     return trimmed
 
