@@ -7,7 +7,6 @@ Nothing heavy is imported before a command runs.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from . import __version__, commands
-from .console import listening, print_refusal
+from .console import abandon_stdout, listening, print_refusal, steady_streams
 from .errors import Cancelled, Code, PRRTError, RunFailed
 from .records import RESEARCH_USE_NOTICE
 
@@ -30,28 +29,40 @@ EPILOG = f"""exit codes: 0 done, 2 wrong usage, 3 input refused, 4 the run faile
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    steady_streams()
     arguments = build_parser().parse_args(argv)
     as_json = bool(getattr(arguments, "json", False))
     _quiet_libraries()
     try:
         with listening(arguments.progress) as progress:
-            return int(arguments.command(arguments, progress))
+            code = int(arguments.command(arguments, progress))
+        sys.stdout.flush()  # so that a full disk or a reader who left shows here, not at the interpreter's exit
+        return code
     except PRRTError as error:
         print_refusal(error, as_json)
         return error.exit_code
     except KeyboardInterrupt:
-        print_refusal(Cancelled(Code.CANCELLED, "Cancelled; what was finished is kept."), as_json=False)
+        stopped = Cancelled(
+            Code.CANCELLED, "Cancelled; what was finished is kept.", remedy="Give the same command again to go on."
+        )
+        print_refusal(stopped, as_json)
         return EXIT_CANCELLED
-    except BrokenPipeError:
-        # The reader of stdout left (`prrt index … | head`): point stdout elsewhere, and the interpreter exits quietly.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of stdout left: `prrt index … | head`
+        abandon_stdout()
         return EXIT_DONE
     except (OSError, MemoryError) as error:
-        reason = "not enough memory" if isinstance(error, MemoryError) else error.strerror or type(error).__name__
-        place = str(getattr(error, "filename", None) or "")
-        failure = RunFailed(Code.OUTPUT, f"The machine gave up: {reason}.", where=place, remedy="Make room, run again.")
-        print_refusal(failure, as_json)
+        print_refusal(_machine_failure(error), as_json)
         return EXIT_FAILED
+
+
+def _machine_failure(error: OSError | MemoryError) -> RunFailed:
+    reason = "not enough memory" if isinstance(error, MemoryError) else error.strerror or type(error).__name__
+    return RunFailed(
+        Code.OUTPUT,
+        f"The machine gave up: {reason}.",
+        where=Path(str(getattr(error, "filename", None) or "")).name,
+        remedy="Check the free space, the memory and the permissions, then run the same command again.",
+    )
 
 
 def _quiet_libraries() -> None:
@@ -109,7 +120,7 @@ def _device(parser: argparse.ArgumentParser) -> None:
 def _add_demo(words: Words) -> None:
     parser = _command(words, "demo", commands.demo, "the main job on made patients, end to end")
     parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="default: ./demo")
-    parser.add_argument("--seed", type=int, default=1, metavar="S")
+    parser.add_argument("--seed", type=_seed, default=1, metavar="S")
 
 
 def _add_dicom(words: Words) -> None:
@@ -126,7 +137,7 @@ def _add_synth(words: Words) -> None:
     parser = _command(words, "synth", commands.synth, "make a synthetic cohort: real DICOM files and a cohort.csv")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--patients", type=_positive, default=116, metavar="N", help="default: 116, as in the paper")
-    parser.add_argument("--seed", type=int, default=0, metavar="S")
+    parser.add_argument("--seed", type=_seed, default=0, metavar="S")
     parser.add_argument("--null", action="store_true", help="an outcome that depends on nothing")
     parser.add_argument("--signal", choices=("strong", "weak"), default="strong")
     parser.add_argument("--size", choices=("small", "full"), default="small", help="matrix of the images")
@@ -156,7 +167,7 @@ def _add_train(words: Words) -> None:
     train.add_argument("--folds", type=_at_least_two, default=3, metavar="N")
     train.add_argument("--repeats", type=_positive, default=5, metavar="N")
     train.add_argument("--preset", choices=("paper", "tuned", "quick"), default="tuned")
-    train.add_argument("--seed", type=int, default=0, metavar="S")
+    train.add_argument("--seed", type=_seed, default=0, metavar="S")
     train.add_argument("--jobs", type=_positive, default=None, metavar="N", help="processes; default: one a core")
     train.add_argument("--extra", nargs="+", default=(), metavar="COLUMN", help="further numeric columns as inputs")
     train.add_argument(
@@ -209,6 +220,13 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
+    return number
+
+
+def _seed(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 2**31:
+        raise argparse.ArgumentTypeError(f"{text} is not a seed from 0 to {2**31 - 1}")
     return number
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
+import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from datetime import date
 from enum import Enum
@@ -18,7 +21,7 @@ from .progress import Progress, silent
 
 
 def to_jsonable(value: Any) -> Any:
-    """Turn records, paths, dates and numpy scalars into what :mod:`json` can write; NaN becomes null."""
+    """Turn records, paths, dates and numpy scalars into what :mod:`json` can write; NaN and infinity become null."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_jsonable(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict) or hasattr(value, "items"):
@@ -31,23 +34,42 @@ def to_jsonable(value: Any) -> Any:
         return to_jsonable(value.tolist())
     if isinstance(value, (list, tuple, set, frozenset)):
         return [to_jsonable(item) for item in value]
-    if isinstance(value, float) and value != value:
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
 
 
 def print_json(value: Any) -> None:
-    """Write one JSON document to stdout."""
-    json.dump(to_jsonable(value), sys.stdout, indent=2, allow_nan=False, ensure_ascii=False)
-    sys.stdout.write("\n")
+    """Write one JSON document to stdout, in ASCII, so that it is valid whatever the stream's encoding."""
+    sys.stdout.write(json.dumps(to_jsonable(value), indent=2, allow_nan=False) + "\n")
 
 
 def print_refusal(error: PRRTError, as_json: bool) -> None:
-    """Tell of a typed error: one line on stderr, or the JSON object on stdout."""
+    """Tell of a typed error: the JSON object on stdout, or, also where that cannot be written, one line on stderr."""
     if as_json:
-        print_json(error.to_json())
-    else:
-        sys.stderr.write(f"prrt: {error}\n")
+        try:
+            print_json(error.to_json())
+            sys.stdout.flush()
+            return
+        except OSError:
+            abandon_stdout()
+    sys.stderr.write(f"prrt: {' '.join(str(error).splitlines())}\n")
+
+
+def steady_streams() -> None:
+    """Make stdout and stderr take any text: a Windows code page lacks characters, a closed stream is None."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, io.StringIO())
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def abandon_stdout() -> None:
+    """Point stdout nowhere, so that what is still buffered does not fail again when the interpreter exits."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Eta:
@@ -69,13 +91,17 @@ class Eta:
 
 
 def json_lines(stream: TextIO) -> Progress:
-    """Make a progress that writes one JSON object a line: stage, done, total, eta_s, message."""
+    """Make a progress that writes one JSON object a line: stage, done, total, eta_s, message.
+
+    The work goes on when nobody reads any more.
+    """
     eta = Eta()
 
     def report(stage: str, done: int, total: int, message: str = "") -> None:
         line = {"stage": stage, "done": done, "total": total, "eta_s": eta(stage, done, total), "message": message}
-        stream.write(json.dumps(line) + "\n")
-        stream.flush()
+        with suppress(BrokenPipeError):
+            stream.write(json.dumps(line) + "\n")
+            stream.flush()
 
     return report
 
