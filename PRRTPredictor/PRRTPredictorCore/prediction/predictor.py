@@ -55,7 +55,22 @@ class Patient:
     extras: Mapping[str, float] = field(default_factory=dict)
 
     def tabular(self, names: Sequence[str]) -> np.ndarray:
-        """Values in the order of ``names`` (labs first, then the model's extras), shape (F,)."""
+        """Values in the order of ``names`` (labs first, then the model's extras), shape (F,).
+
+        Raises
+        ------
+        InputRefused
+            ``LAB_MISSING`` for an input that is absent or no finite number, ``COHORT_VALUE`` for an extra that the model
+            does not take.
+        """
+        unknown = [name for name in self.extras if name not in names or name in LABS]
+        if unknown:
+            raise InputRefused(
+                Code.COHORT_VALUE,
+                f"The model takes no extra input {', '.join(unknown)}.",
+                where="--extra",
+                remedy=f"Leave it out; the model's inputs are {', '.join(names) or 'images alone'}.",
+            )
         labs = dict(zip(LABS, self.labs.values(), strict=True))
         given = {**self.extras, **labs}
         missing = [name for name in names if not np.isfinite(given.get(name, np.nan))]
