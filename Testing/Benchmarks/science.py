@@ -1,9 +1,9 @@
 """The slow scientific check (`make science`): no skill where there is no signal, skill where there is.
 
 Five SYNTHETIC null cohorts (outcome independent of everything) must give every model a mean AUROC of 0.5 ± 0.06; on a
-strong SYNTHETIC cohort the fusion of PET, CT and labs must beat the labs alone and reach 0.80. Everything runs through the
-command line, as a user would; the result is written to science.json and README.md beside this file. Interrupted, it goes
-on where it was: the work folder keeps the cohorts and runs.
+strong SYNTHETIC cohort the fusion of PET, CT and labs must beat the labs alone and reach 0.80. Everything runs through
+the command line, as a user would; the result is written to science.json and README.md beside this file. Interrupted, it
+goes on where it was: the work folder keeps the cohorts and runs.
 """
 
 from __future__ import annotations
@@ -29,18 +29,22 @@ def prrt(*words: str | Path) -> None:
     subprocess.run([sys.executable, "-m", "PRRTPredictorCore", *map(str, words)], check=True)
 
 
-def run_protocol(work: Path, name: str, seed: int, preset: str, options: tuple[str, ...]) -> dict[str, object]:
+def run_protocol(
+    work: Path, name: str, seed: int, preset: str, repeats: int, options: tuple[str, ...]
+) -> dict[str, object]:
     """Make a cohort, train all seven models on it, and return the run's metrics with the seconds it took."""
     cohort, run = work / name / "cohort", work / name / f"run-{preset}"
     started = time.monotonic()
     if not (cohort / "cohort.csv").is_file():
         prrt("synth", "--out", cohort, "--patients", str(PATIENTS), "--seed", str(seed), *options)
-    prrt("train", cohort / "cohort.csv", "--out", run, "--preset", preset, "--seed", str(seed))
+    words = ("--preset", preset, "--repeats", str(repeats), "--seed", str(seed))
+    prrt("train", cohort / "cohort.csv", "--out", run, *words)
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     fitted = [json.loads(path.read_text(encoding="utf-8"))["seconds"] for path in run.glob("folds/*/*/done.json")]
     return {
         "seed": seed,
         "preset": preset,
+        "repeats": repeats,
         "auroc": {model: values["auroc"]["mean"] for model, values in metrics["models"].items()},
         "ci95": {model: values["auroc"]["ci95"] for model, values in metrics["models"].items()},
         "collapsed_folds": {model: values["collapsed_folds"] for model, values in metrics["models"].items()},
@@ -81,7 +85,8 @@ def table(result: dict) -> str:
             f"- Strong: `{FUSION}` reaches {STRONG_FLOOR}: {yes[verdict['strong_fusion_reaches_floor']]}; "
             f"beats `{LABS}`: {yes[verdict['strong_fusion_beats_labs']]}",
             f"- Presets: null `{nulls[0]['preset']}`, strong `{strong['preset']}`; {PATIENTS} SYNTHETIC patients each, "
-            f"3 folds x 5 repeats; collapsed folds: {collapsed}",
+            f"3 folds x {nulls[0]['repeats']} (null) or {strong['repeats']} (strong) repeats; "
+            f"collapsed folds: {collapsed}",
             f"- Strong run: {strong['wall_seconds'] / 60:.0f} min wall with the cohort's making, "
             f"{strong['fit_seconds'] / 60:.0f} min of fits",
             f"- {result['date']}, {result['machine']}; `make science`",
@@ -103,11 +108,15 @@ def main() -> int:
     parser.add_argument("--null-seeds", type=int, nargs="+", default=[11, 12, 13, 14, 15])
     parser.add_argument("--strong-seed", type=int, default=0)
     parser.add_argument("--null-preset", default="quick")
+    parser.add_argument("--null-repeats", type=int, default=2)
+    parser.add_argument("--strong-repeats", type=int, default=5)
     parser.add_argument("--strong-preset", default="tuned")
     arguments = parser.parse_args()
-    strong = run_protocol(arguments.work, "strong", arguments.strong_seed, arguments.strong_preset, ())
+    strong = run_protocol(
+        arguments.work, "strong", arguments.strong_seed, arguments.strong_preset, arguments.strong_repeats, ()
+    )
     nulls = [
-        run_protocol(arguments.work, f"null-{seed}", seed, arguments.null_preset, ("--null",))
+        run_protocol(arguments.work, f"null-{seed}", seed, arguments.null_preset, arguments.null_repeats, ("--null",))
         for seed in arguments.null_seeds
     ]
     result = {

@@ -200,9 +200,15 @@ class Preset:
 _NETWORK = NetworkSettings(
     widths=(8, 16, 32), stem_kernel=5, stem_stride=3, embedding=16, mlp_widths=(32, 16), dropout=0.1
 )
-_WITH_HISTOGRAM = replace(
-    _NETWORK,
-    feature_dropout=0.1,
+# Chosen on two made strong cohorts (seeds 1 and 2): a wider network fitted seventy patients by heart.
+_WITH_HISTOGRAM = NetworkSettings(
+    widths=(4, 8, 16),
+    stem_kernel=5,
+    stem_stride=4,
+    embedding=4,
+    mlp_widths=(16, 8),
+    dropout=0.2,
+    feature_dropout=0.5,
     pet_levels=(-0.5, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0),
     ct_levels=(-0.4, 0.0, 0.4, 0.8, 1.2, 1.6, 2.0, 3.0, 4.0),
 )
@@ -251,7 +257,6 @@ TUNED = Preset(
 QUICK = replace(
     TUNED,
     name="quick",
-    network=replace(_WITH_HISTOGRAM, widths=(8, 16, 24), stem_stride=4),
     pretraining=PretrainingSettings(init_filters=4, blocks_down=(1, 1, 1, 1), phantoms=12, batches=60, batch_size=2),
     forest=ForestSettings(trees=200, max_depth=6, min_samples_leaf=3),
     epochs=20,
