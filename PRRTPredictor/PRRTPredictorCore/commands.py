@@ -23,8 +23,10 @@ Command = Callable[[Namespace, Progress], int]
 
 
 def default_jobs() -> int:
-    """One process a core."""
-    return os.cpu_count() or 1
+    """One process a physical core, since a fit uses one thread."""
+    import psutil
+
+    return int(psutil.cpu_count(logical=False) or os.cpu_count() or 1)
 
 
 def say(text: str = "") -> None:

@@ -14,6 +14,7 @@ LIB = PACKAGES / "PRRTPredictorLib"
 # In the order in which data flows: a room may import those before it, never those after it.
 ROOMS = (
     "errors",
+    "files",
     "records",
     "progress",
     "dicom",

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from PRRTPredictorCore.errors import Code, CohortRefused, DicomRefused, RunFailed, SuvRefused
-from PRRTPredictorCore.imaging.cache import default_cache_dir, prepare_cohort, series_hash
+from PRRTPredictorCore.files import cache_folder
+from PRRTPredictorCore.imaging.cache import prepare_cohort, series_hash
 from PRRTPredictorCore.imaging.preprocess import PreprocessConfig
 from PRRTPredictorCore.records import (
     Acquisition,
@@ -230,9 +231,9 @@ def test_no_handle_is_kept_open(tmp_path: Path) -> None:
 
 def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PRRT_CACHE_DIR", str(tmp_path / "mine"))
-    assert default_cache_dir() == tmp_path / "mine"
+    assert cache_folder() == tmp_path / "mine"
     monkeypatch.delenv("PRRT_CACHE_DIR")
-    assert default_cache_dir().name == "PRRTPredictor"
+    assert cache_folder().name == "PRRTPredictor"
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from PRRTPredictorCore.errors import Code, ModelRefused
-from PRRTPredictorCore.models import organs, pretrained
+from PRRTPredictorCore.files import cache_folder
+from PRRTPredictorCore.models import pretrained
 from PRRTPredictorCore.models.encoder_files import read_encoder, write_encoder
 from PRRTPredictorCore.models.encoders import PretrainedCtEncoder
 from PRRTPredictorCore.models.organs import LabelledCt, embedded_encoder
@@ -208,7 +209,7 @@ def test_the_default_is_the_embedded_encoder(tmp_path: Path, monkeypatch: pytest
     ct_encoder_for(QUICK, cache_dir=tmp_path)
     assert asked == [QUICK.pretraining]
     monkeypatch.setenv("PRRT_CACHE_DIR", str(tmp_path))
-    assert organs.cache_folder() == tmp_path
+    assert cache_folder() == tmp_path
 
 
 def test_an_encoders_file_says_where_it_comes_from(tmp_path: Path) -> None:

@@ -9,14 +9,15 @@ import pytest
 import torch
 from training_stand_in import SHAPE, TINY, TINY_PAPER, tiny_cohort
 
-from PRRTPredictorCore.errors import Code, RunFailed
+from PRRTPredictorCore.errors import Code, InputRefused
+from PRRTPredictorCore.models.device import resolve_device
 from PRRTPredictorCore.models.fitted import FittedNetwork
 from PRRTPredictorCore.models.forest import FittedForest
 from PRRTPredictorCore.models.presets import Preset
 from PRRTPredictorCore.models.registry import model_spec
 from PRRTPredictorCore.training.ask import ask_network
 from PRRTPredictorCore.training.data import TrainingData, gather_training_data
-from PRRTPredictorCore.training.engine import FitSettings, fit_folds, fold_seed, resolve_device
+from PRRTPredictorCore.training.engine import FitSettings, fit_folds, fold_seed
 from PRRTPredictorCore.training.heldout import LOG10_EDGES, GradientHistograms, HeldOutGradients
 from PRRTPredictorCore.training.inputs import FoldInputs, FoldNormalisers
 from PRRTPredictorCore.training.records import FoldResult, FoldTask
@@ -258,7 +259,7 @@ def test_reading_from_disk_gives_the_same_fit_as_memory(monkeypatch: pytest.Monk
 def test_cuda_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve_device("auto") == resolve_device("cpu") == "cpu"
-    with pytest.raises(RunFailed) as refusal:
+    with pytest.raises(InputRefused) as refusal:
         resolve_device("cuda")
     assert refusal.value.code is Code.DEVICE_MISSING
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Code, RunFailed
+from ..files import write_json
 from ..models.registry import MODELS
 from ..records import FoldPredictions
-from ..training.files import write_json
 from .discrimination import METRICS, Discrimination, MetricSummary, discriminate
 from .discrimination import prevalence_long as prevalence_of
 from .resampling import RESAMPLES, patient_codes

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..models.answers import NetworkAnswers
 from ..models.forest import FittedForest
+from ..records import LabMethod
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class LabContributions:
     """
 
     values: Mapping[str, float]
-    method: Literal["gradient x input", "decision path", "none"]
+    method: LabMethod
 
 
 NO_LABS = LabContributions({}, "none")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Code, CohortRefused, DicomRefused, InputRefused, RunFailed
+from ..files import cache_folder, replacing, write_bytes
 from ..progress import Progress, silent
 from ..records import CohortPatient, LoadedSeries, PreparedStudy, SeriesSource
-from .atomic import replacing, write_bytes
 from .entry import from_sidecar, to_sidecar
 from .preprocess import PreprocessConfig, prepare_study
 
@@ -119,16 +118,6 @@ class _Outcome:
     refusal: InputRefused | None = None
 
 
-def default_cache_dir() -> Path:
-    """The user's cache folder for PRRTPredictor; the environment variable PRRT_CACHE_DIR overrides it."""
-    override = os.environ.get("PRRT_CACHE_DIR")
-    if override:
-        return Path(override)
-    from platformdirs import user_cache_path
-
-    return user_cache_path("PRRTPredictor", appauthor=False)
-
-
 def prepare_cohort(
     patients: Sequence[CohortPatient],
     config: PreprocessConfig | None = None,
@@ -144,7 +133,7 @@ def prepare_cohort(
     patients : sequence of CohortPatient
     config : PreprocessConfig, optional
     cache_dir : Path, optional
-        :func:`default_cache_dir` when left out.
+        :func:`cache_folder` when left out.
     jobs : int
         Worker processes (joblib); each holds one study in memory.
     progress : Progress
@@ -161,7 +150,7 @@ def prepare_cohort(
         ``OUTPUT``: the cache folder cannot be written.
     """
     config = config or PreprocessConfig()
-    folder = cache_dir or default_cache_dir()
+    folder = cache_dir or cache_folder()
     _private_folder(folder)
     reader = reader or DicomReader()
     progress("prepare", 0, len(patients))

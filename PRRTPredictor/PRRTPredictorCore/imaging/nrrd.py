@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import Code, DicomRefused, InputRefused
+from ..files import replacing
 from ..records import Modality, Unit, Volume
-from .atomic import replacing
 
 _SPACE = "left-posterior-superior"
 

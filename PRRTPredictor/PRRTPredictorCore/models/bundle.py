@@ -8,16 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ..errors import Code, InputRefused, ModelRefused, RunFailed
+from ..errors import Code, ModelRefused, RunFailed
+from ..files import published_folder
 from ..records import ModelIdentity
+from .device import resolve_device
 from .encoder_files import pack_encoder, unpack_encoder
 from .encoders import PretrainedEncoder
 from .fitted import FittedModel, FittedNetwork
@@ -129,7 +128,7 @@ def load_bundle(path: Path, device: str = "auto") -> LoadedBundle:
     InputRefused
         ``DEVICE_MISSING``: CUDA asked for where there is none.
     """
-    chosen = _device(device)
+    chosen = resolve_device(device)
     hashes = _read_hashes(path)
     contents = {name: _read_checked(path, name, digest) for name, digest in hashes.items()}
     metadata = read_metadata(_parse(contents.get(METADATA, b""), METADATA))
@@ -225,38 +224,10 @@ def _write_folder(out: Path, contents: Mapping[str, bytes]) -> None:
             where=out.name,
             remedy="Name a new folder.",
         )
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as aside:
-            fresh, old = Path(aside) / "new", Path(aside) / "old"
-            for name, content in contents.items():
-                (fresh / name).parent.mkdir(parents=True, exist_ok=True)
-                (fresh / name).write_bytes(content)
-            if out.exists():
-                out.replace(old)
-            try:
-                fresh.replace(out)
-            except OSError:
-                if old.exists():
-                    old.replace(out)
-                raise
-    except OSError as error:
-        raise RunFailed(
-            Code.OUTPUT,
-            f"The model folder cannot be written ({error.strerror or type(error).__name__}).",
-            where=out.name,
-            remedy="Choose a folder that you may write to and that has free space.",
-        ) from error
-
-
-def _device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputRefused(
-            Code.DEVICE_MISSING,
-            "CUDA was asked for, but PyTorch finds no CUDA device.",
-            remedy="Use --device cpu or auto, or install a CUDA build of PyTorch.",
-        )
-    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+    with published_folder(out) as fresh:
+        for name, content in contents.items():
+            (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+            (fresh / name).write_bytes(content)
 
 
 def _overall(hashes: Mapping[str, str]) -> str:

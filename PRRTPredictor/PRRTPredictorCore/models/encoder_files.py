@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from ..errors import Code, ModelRefused
-from ..imaging.atomic import write_bytes
+from ..files import write_bytes
 from .encoders import PretrainedEncoder
 from .weights import pack_tensors, read_whole, tensors_sha256, unpack_facts, unpack_tensors
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from ..errors import Code, ModelRefused
+from ..files import cache_folder
 from ..progress import Progress, silent
 from .encoders import PretrainedEncoder, build_segresnet
-from .organs import cache_folder, embedded_encoder
+from .organs import embedded_encoder
 from .presets import Preset
 from .weights import layout_of, read_checkpoint, refuse_other_layout, tensors_sha256
 

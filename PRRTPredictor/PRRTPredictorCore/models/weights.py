@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from ..errors import Code, ModelRefused
-from ..imaging.atomic import write_bytes
+from ..files import write_bytes
 
 MAX_WEIGHT_BYTES = 1 << 30
 """No weight file of this project or of MONAI's bundle comes near 1 GiB; a larger one is not read at all."""

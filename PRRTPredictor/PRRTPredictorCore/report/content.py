@@ -10,15 +10,15 @@ from types import MappingProxyType
 
 import numpy as np
 
-from PRRTPredictorCore.evaluation.discrimination import Discrimination
-from PRRTPredictorCore.evaluation.significance import PairedComparison
-from PRRTPredictorCore.evaluation.summary import RunSummary, model_title, summarise_run
-from PRRTPredictorCore.evaluation.survival import KaplanMeier, LogRank, kaplan_meier, log_rank, predicted_groups
-from PRRTPredictorCore.records import CohortPatient, FoldPredictions
-from PRRTPredictorCore.report.figures import LabImportance
-from PRRTPredictorCore.training.cohortfile import RunCohort
-from PRRTPredictorCore.training.manifest import Manifest
-from PRRTPredictorCore.training.store import RunStore
+from ..evaluation.discrimination import Discrimination
+from ..evaluation.significance import PairedComparison
+from ..evaluation.summary import RunSummary, model_title, summarise_run
+from ..evaluation.survival import KaplanMeier, LogRank, kaplan_meier, log_rank, predicted_groups
+from ..records import CohortPatient, FoldPredictions
+from ..training.cohortfile import RunCohort
+from ..training.manifest import Manifest
+from ..training.store import RunStore
+from .figures import LabImportance
 
 PAPER_TABLE_TWO: Mapping[str, tuple[str, str]] = MappingProxyType(
     {

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from PRRTPredictorCore.cohort.outcome import THRESHOLD_MONTHS
-from PRRTPredictorCore.evaluation.calibration import Calibration, DecisionCurve
-from PRRTPredictorCore.evaluation.discrimination import CurveBand, Discrimination, Metric
-from PRRTPredictorCore.evaluation.summary import model_title
-from PRRTPredictorCore.evaluation.survival import KaplanMeier
-from PRRTPredictorCore.report.style import GRID, INK, MUTED, PAPER, model_colour, quiet
+from ..cohort.labs import input_title
+from ..cohort.outcome import THRESHOLD_MONTHS
+from ..evaluation.calibration import Calibration, DecisionCurve
+from ..evaluation.discrimination import CurveBand, Discrimination, Metric
+from ..evaluation.summary import model_title
+from ..evaluation.survival import KaplanMeier
+from .style import GRID, INK, MUTED, PAPER, model_colour, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -204,18 +205,13 @@ def lab_importance(ax: Axes, models: Sequence[LabImportance]) -> Axes:
         ax.barh(rows, mean, height=0.86 * height, color=colour, alpha=0.85, linewidth=0, label=model_title(model.model))
         low, high = np.quantile(model.by_fold, [0.1, 0.9], axis=0)
         ax.hlines(rows, low, high, color=INK, lw=1.2)
-    ax.set_yticks(range(len(names)), [lab_title(name) for name in names])
+    ax.set_yticks(range(len(names)), [input_title(name) for name in names])
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlim(left=0)
     ax.set_xlabel(f"mean |contribution|, {models[0].unit}")
     ax.set_title(models[0].method.replace(" x ", " × ").capitalize())
     ax.spines["left"].set_visible(False)
     return quiet(ax, "x")
-
-
-def lab_title(name: str) -> str:
-    """A blood value as people write it: "AST", "CgA"; an extra input keeps its column name."""
-    return {"ast": "AST", "alt": "ALT", "ggt": "GGT", "cga": "CgA"}.get(name, name)
 
 
 def _draw_bands(ax: Axes, bands: Sequence[tuple[str, CurveBand]]) -> None:

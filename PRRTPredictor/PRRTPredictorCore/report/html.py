@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from PRRTPredictorCore import __version__
-from PRRTPredictorCore.cohort.outcome import THRESHOLD_MONTHS
-from PRRTPredictorCore.imaging.atomic import write_bytes
-from PRRTPredictorCore.progress import Progress, silent
-from PRRTPredictorCore.records import RESEARCH_USE_NOTICE
-from PRRTPredictorCore.report import tables
-from PRRTPredictorCore.report.content import (
+from .. import __version__
+from ..cohort.outcome import THRESHOLD_MONTHS
+from ..files import write_bytes
+from ..progress import Progress, silent
+from ..records import RESEARCH_USE_NOTICE
+from . import tables
+from .content import (
     RunContent,
     collapsed_folds,
     in_brief,
@@ -19,8 +19,8 @@ from PRRTPredictorCore.report.content import (
     read_content,
     what_is_missing,
 )
-from PRRTPredictorCore.report.plates import PLATES, Plate
-from PRRTPredictorCore.report.style import drawing, inline_svg, svg_text, write_png
+from .plates import PLATES, Plate
+from .style import drawing, inline_svg, svg_text, write_png
 
 REPORT_NAME = "report.html"
 FIGURES_FOLDER = "figures"

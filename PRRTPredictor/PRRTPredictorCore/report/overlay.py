@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..imaging.atomic import replacing
+from ..files import replacing
 from ..records import RESEARCH_USE_NOTICE, Volume
 
 if TYPE_CHECKING:

@@ -7,14 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from PRRTPredictorCore.evaluation.calibration import calibrate, decision_curve
-from PRRTPredictorCore.evaluation.discrimination import precision_recall_band, roc_band
-from PRRTPredictorCore.evaluation.summary import interval, model_title
-from PRRTPredictorCore.evaluation.survival import KaplanMeier
-from PRRTPredictorCore.report import figures
-from PRRTPredictorCore.report.content import RunContent, with_sign
-from PRRTPredictorCore.report.figures import SurvivalGroup, lab_title
-from PRRTPredictorCore.report.style import LONG_COLOUR, SHORT_COLOUR, new_figure
+from ..cohort.labs import input_title
+from ..evaluation.calibration import calibrate, decision_curve
+from ..evaluation.discrimination import precision_recall_band, roc_band
+from ..evaluation.summary import interval, model_title
+from ..evaluation.survival import KaplanMeier
+from . import figures
+from .content import RunContent, with_sign
+from .figures import SurvivalGroup
+from .style import LONG_COLOUR, SHORT_COLOUR, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -167,6 +168,12 @@ def probability_quality(content: RunContent) -> Plate:
     )
 
 
+METHOD_WORDS = {
+    "gradient x input": "for networks, gradient times the standardised value at the fusion layer, in logits",
+    "decision path": "for the forest, the change of probability along its decision paths",
+}
+
+
 def labs(content: RunContent) -> Plate | None:
     """Paper, Fig. 7: the gradient method."""
     methods = sorted({model.method for model in content.importance}, key=lambda method: method != "gradient x input")
@@ -181,16 +188,16 @@ def labs(content: RunContent) -> Plate | None:
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
     strongest = "; ".join(
-        f"{model_title(model.model)}: {lab_title(model.names[int(model.by_fold.mean(axis=0).argmax())])}"
+        f"{model_title(model.model)}: {input_title(model.names[int(model.by_fold.mean(axis=0).argmax())])}"
         for model in content.importance
     )
     return Plate(
         key="labs",
         title="What the blood values contributed",
         alt=f"Mean absolute contribution of each blood value by model. Largest: {strongest}.",
-        text="How far each blood value moved the answer for a held-out patient, on average: gradient times the "
-        "standardised value where it enters the fusion layer, in logits. Thin line: middle 80 % of the folds. This "
-        "tells what the models used, not what causes progression."
+        text="How far each blood value moved the answer for a held-out patient, on average: "
+        + "; ".join(METHOD_WORDS[method] for method in methods)
+        + ". Thin line: middle 80 % of the folds. This tells what the models used, not what causes progression."
         + (" Different methods stand on axes of their own and cannot be compared." if len(methods) > 1 else ""),
         figure=figure,
     )

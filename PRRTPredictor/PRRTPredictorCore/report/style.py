@@ -110,7 +110,7 @@ def svg_text(figure: Figure) -> str:
 
 def write_png(figure: Figure, path: Path, dpi: int = 200) -> None:
     """Save the figure as PNG on white, whole or not at all."""
-    from PRRTPredictorCore.imaging.atomic import replacing
+    from ..files import replacing
 
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from PRRTPredictorCore.cohort.describe import printed_p as table_one_p
-from PRRTPredictorCore.cohort.describe import table_one
-from PRRTPredictorCore.evaluation.calibration import calibrate
-from PRRTPredictorCore.evaluation.discrimination import METRICS
-from PRRTPredictorCore.evaluation.significance import PAPER, PRIMARY, SECONDARY
-from PRRTPredictorCore.evaluation.summary import interval, mean_and_error, model_title
-from PRRTPredictorCore.report.content import PAPER_TABLE_TWO, RunContent, evidence, pretrained_in_words, printed_p
-from PRRTPredictorCore.report.figures import METRIC_TITLES, lab_title
-from PRRTPredictorCore.report.plates import median_months
+from ..cohort.describe import printed_p as table_one_p
+from ..cohort.describe import table_one
+from ..cohort.labs import input_title
+from ..evaluation.calibration import calibrate
+from ..evaluation.discrimination import METRICS
+from ..evaluation.significance import PAPER, PRIMARY, SECONDARY
+from ..evaluation.summary import interval, mean_and_error, model_title
+from .content import PAPER_TABLE_TWO, RunContent, evidence, pretrained_in_words, printed_p
+from .figures import METRIC_TITLES
+from .plates import median_months
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,7 @@ def configuration_table(content: RunContent) -> Table:
         ("Preset", manifest.preset),
         ("Cross-validation", f"{manifest.folds} folds × {manifest.repeats} repeats, stratified, grouped by patient"),
         ("Models", ", ".join(model_title(name) for name in manifest.models)),
-        ("Blood values and further inputs", ", ".join(lab_title(name) for name in manifest.feature_names)),
+        ("Blood values and further inputs", ", ".join(input_title(name) for name in manifest.feature_names)),
         ("Model image size (k, j, i)", " × ".join(str(side) for side in shape) if shape else "–"),
         ("Pretrained CT encoder", pretrained_in_words(manifest)),
         ("Seed", str(manifest.seed)),

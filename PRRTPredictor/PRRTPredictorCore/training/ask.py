@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from PRRTPredictorCore.models.answers import ask
-from PRRTPredictorCore.training.heldout import GradientHistograms, HeldOutEmbeddings, HeldOutGradients
+from ..models.answers import ask
+from .heldout import GradientHistograms, HeldOutEmbeddings, HeldOutGradients
 
 if TYPE_CHECKING:
-    from PRRTPredictorCore.models.fitted import FittedNetwork
-    from PRRTPredictorCore.training.data import Image, TrainingData
+    from ..models.fitted import FittedNetwork
+    from .data import Image, TrainingData
 
 BATCH = 4
 

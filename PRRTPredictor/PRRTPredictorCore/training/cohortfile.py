@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from PRRTPredictorCore.errors import Code, ModelRefused
-from PRRTPredictorCore.records import (
+from ..errors import Code, ModelRefused
+from ..files import write_json
+from ..records import (
     LABS,
     Acquisition,
     Characteristics,
@@ -28,7 +29,7 @@ from PRRTPredictorCore.records import (
     SeriesSource,
     TrainingRanges,
 )
-from PRRTPredictorCore.training.files import read_json, write_json
+from .files import read_json
 
 COHORT_NAME = "cohort.json"
 

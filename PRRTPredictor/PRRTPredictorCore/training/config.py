@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from PRRTPredictorCore.imaging.preprocess import PreprocessConfig
-from PRRTPredictorCore.models.presets import Preset
+from ..imaging.preprocess import PreprocessConfig
+from ..models.presets import Preset
 
 Device = Literal["auto", "cpu", "cuda"]
-
-
-def default_jobs() -> int:
-    """Fits side by side: one for each physical core, since a fit uses one thread."""
-    import psutil
-
-    return int(psutil.cpu_count(logical=False) or os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)

@@ -11,22 +11,23 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PRRTPredictorCore import __version__
-from PRRTPredictorCore.errors import Cancelled, Code, ModelRefused
-from PRRTPredictorCore.models.encoder_files import read_encoder, write_encoder
-from PRRTPredictorCore.models.presets import Preset, preset_named
-from PRRTPredictorCore.models.pretrained import ct_encoder_for
-from PRRTPredictorCore.models.registry import MODELS, model_spec, model_specs
-from PRRTPredictorCore.progress import Progress, silent
-from PRRTPredictorCore.records import Cohort
-from PRRTPredictorCore.training.cohortfile import COHORT_NAME, RunCohort, write_run_cohort
-from PRRTPredictorCore.training.config import RunConfig
-from PRRTPredictorCore.training.ctfeatures import remove_ct_features, with_ct_features
-from PRRTPredictorCore.training.data import PreparedImages, TrainingData, gather_training_data
-from PRRTPredictorCore.training.engine import FitSettings, resolve_device
-from PRRTPredictorCore.training.files import remove_partials
-from PRRTPredictorCore.training.lock import run_lock
-from PRRTPredictorCore.training.manifest import (
+from .. import __version__
+from ..errors import Cancelled, Code, ModelRefused
+from ..models.device import resolve_device
+from ..models.encoder_files import read_encoder, write_encoder
+from ..models.presets import Preset, preset_named
+from ..models.pretrained import ct_encoder_for
+from ..models.registry import MODELS, model_spec, model_specs
+from ..progress import Progress, silent
+from ..records import Cohort
+from .cohortfile import COHORT_NAME, RunCohort, write_run_cohort
+from .config import RunConfig
+from .ctfeatures import remove_ct_features, with_ct_features
+from .data import PreparedImages, TrainingData, gather_training_data
+from .engine import FitSettings
+from .files import remove_partials
+from .lock import run_lock
+from .manifest import (
     MANIFEST_NAME,
     Manifest,
     PretrainedSource,
@@ -34,13 +35,13 @@ from PRRTPredictorCore.training.manifest import (
     read_manifest,
     write_manifest,
 )
-from PRRTPredictorCore.training.records import FoldTask
-from PRRTPredictorCore.training.splits import Split, make_splits, write_splits
-from PRRTPredictorCore.training.store import CT_ENCODER, SPLITS, RunStore
-from PRRTPredictorCore.training.workers import fit_groups
+from .records import FoldTask
+from .splits import Split, make_splits, write_splits
+from .store import CT_ENCODER, SPLITS, RunStore
+from .workers import fit_groups
 
 if TYPE_CHECKING:
-    from PRRTPredictorCore.models.encoders import PretrainedEncoder
+    from ..models.encoders import PretrainedEncoder
 
 PACKAGES = ("torch", "monai", "scikit-learn", "numpy", "scipy")
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from PRRTPredictorCore.models.registry import ModelSpec
-from PRRTPredictorCore.progress import Progress
-from PRRTPredictorCore.training.data import TrainingData
-from PRRTPredictorCore.training.engine import FitSettings, network_setup, one_thread
-from PRRTPredictorCore.training.files import cannot_write
+from ..files import cannot_write
+from ..models.registry import ModelSpec
+from ..progress import Progress
+from .data import TrainingData
+from .engine import FitSettings, network_setup, one_thread
 
 PATTERN = ".ct-features-*.npy"
 

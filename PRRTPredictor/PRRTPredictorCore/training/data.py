@@ -11,9 +11,9 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from PRRTPredictorCore.errors import Code, RunFailed
-from PRRTPredictorCore.records import LABS, Cohort, PreparedStudy
-from PRRTPredictorCore.training.cohortfile import RunCohort, describe_patient
+from ..errors import Code, RunFailed
+from ..records import LABS, Cohort, PreparedStudy
+from .cohortfile import RunCohort, describe_patient
 
 Image = Literal["pet", "ct"]
 

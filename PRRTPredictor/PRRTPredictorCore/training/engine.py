@@ -20,18 +20,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from PRRTPredictorCore.errors import Code, RunFailed
-from PRRTPredictorCore.models.registry import ModelSpec, model_spec
-from PRRTPredictorCore.records import FoldPredictions
-from PRRTPredictorCore.training.ask import ask_network
-from PRRTPredictorCore.training.data import TrainingData
-from PRRTPredictorCore.training.heldout import HeldOutEmbeddings, HeldOutGradients
-from PRRTPredictorCore.training.network import NetworkSetup, fit_network
-from PRRTPredictorCore.training.records import COLLAPSE_SD, FoldOutcome, FoldResult, FoldTask
+from ..models.registry import ModelSpec, model_spec
+from ..records import FoldPredictions
+from .ask import ask_network
+from .data import TrainingData
+from .heldout import HeldOutEmbeddings, HeldOutGradients
+from .network import NetworkSetup, fit_network
+from .records import COLLAPSE_SD, FoldOutcome, FoldResult, FoldTask
 
 if TYPE_CHECKING:
-    from PRRTPredictorCore.models.encoders import PretrainedEncoder
-    from PRRTPredictorCore.models.presets import Preset
+    from ..models.encoders import PretrainedEncoder
+    from ..models.presets import Preset
 
 
 @dataclass(frozen=True)
@@ -53,25 +52,6 @@ class FitSettings:
     seed: int
     device: str = "cpu"
     ct_encoder: Path | None = None
-
-
-def resolve_device(wanted: str) -> str:
-    """Return "cpu" or "cuda" for "auto", "cpu" or "cuda".
-
-    Raises
-    ------
-    RunFailed
-        ``DEVICE_MISSING`` when CUDA is asked for where there is none.
-    """
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        raise RunFailed(
-            Code.DEVICE_MISSING,
-            "CUDA was asked for, but PyTorch finds no usable NVIDIA GPU.",
-            where="--device",
-            remedy="Use --device auto or cpu, or install a PyTorch build with CUDA and a current driver.",
-        )
-    return "cuda" if available and wanted != "cpu" else "cpu"
 
 
 def fold_seed(seed: int, task: FoldTask) -> int:
@@ -180,7 +160,7 @@ def _finite_or_prevalence(answer: _Answer, data: TrainingData, task: FoldTask) -
 
 
 def _fit_forest(task: FoldTask, spec: ModelSpec, data: TrainingData, settings: FitSettings) -> _Answer:
-    from PRRTPredictorCore.models.forest import fit_forest
+    from ..models.forest import fit_forest
 
     train, test = data.rows(task.train), data.rows(task.test)
     seed = fold_seed(settings.seed, task) % 2**32
@@ -219,7 +199,7 @@ def network_setup(spec: ModelSpec, settings: FitSettings) -> NetworkSetup:
     encoder = None
     stages = 0
     if spec.ct_encoder == "pretrained" and settings.ct_encoder is not None:
-        from PRRTPredictorCore.models.pretrained import stages_to_fit
+        from ..models.pretrained import stages_to_fit
 
         encoder = _encoder(settings.ct_encoder)
         stages = stages_to_fit(settings.preset, encoder, gpu=settings.device == "cuda")
@@ -228,6 +208,6 @@ def network_setup(spec: ModelSpec, settings: FitSettings) -> NetworkSetup:
 
 @lru_cache(maxsize=1)
 def _encoder(path: Path) -> PretrainedEncoder:
-    from PRRTPredictorCore.models.encoder_files import read_encoder
+    from ..models.encoder_files import read_encoder
 
     return read_encoder(path)

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..records import LabMethod
 
 LOG10_EDGES: NDArray[np.float64] = np.linspace(-16.0, 4.0, 201)
 """Edges of the bins of log10 |∂ probability / ∂ voxel| (per SUV or per HU); values beyond fall into the end bins."""
 
 UNIT_EDGES: NDArray[np.float64] = np.linspace(0.0, 1.0, 101)
 """Edges of the bins of |∂ probability / ∂ voxel| after min-max scaling of each patient's map (paper, Fig. 8)."""
-
-LabMethod = Literal["gradient x input", "decision path", "none"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from PRRTPredictorCore.imaging.normalise import ImageNormaliser, TabularNormaliser
-from PRRTPredictorCore.models.presets import AugmentationSettings, Preset
-from PRRTPredictorCore.models.registry import ModelSpec
-from PRRTPredictorCore.training.data import Image, TrainingData
+from ..imaging.normalise import ImageNormaliser, TabularNormaliser
+from ..models.presets import AugmentationSettings, Preset
+from ..models.registry import ModelSpec
+from .data import Image, TrainingData
 
 RESIDENT_BYTES = 1 << 30
 """Up to this size a fold's normalised images stay in memory; a larger fold is read from disk batch by batch."""

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from PRRTPredictorCore.errors import Code, RunFailed
-from PRRTPredictorCore.training.files import cannot_write, write_json
+from ..errors import Code, RunFailed
+from ..files import cannot_write, write_json
 
 LOCK_NAME = ".lock"
 OWNER_NAME = ".owner.json"

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PRRTPredictorCore.errors import Code, ModelRefused
-from PRRTPredictorCore.models.decoding import decode
-from PRRTPredictorCore.models.presets import Preset
-from PRRTPredictorCore.records import RESEARCH_USE_NOTICE
-from PRRTPredictorCore.training.files import read_json, write_json
+from ..errors import Code, ModelRefused
+from ..files import write_json
+from ..models.decoding import decode
+from ..models.presets import Preset
+from ..records import RESEARCH_USE_NOTICE
+from .files import read_json
 
 SCHEMA = 1
 """Version of the run folder's layout."""

@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from PRRTPredictorCore.errors import InputRefused
-from PRRTPredictorCore.models.fitted import FittedNetwork
-from PRRTPredictorCore.models.fusion import FusionNetwork
-from PRRTPredictorCore.models.presets import OptimiserSettings, Preset
-from PRRTPredictorCore.training.inputs import Batch, FoldInputs, FoldNormalisers, inner_split
+from ..errors import InputRefused
+from ..models.fitted import FittedNetwork
+from ..models.fusion import FusionNetwork
+from ..models.presets import OptimiserSettings, Preset
+from .inputs import Batch, FoldInputs, FoldNormalisers, inner_split
 
 if TYPE_CHECKING:
-    from PRRTPredictorCore.models.encoders import PretrainedEncoder
-    from PRRTPredictorCore.models.registry import ModelSpec
-    from PRRTPredictorCore.training.data import TrainingData
+    from ..models.encoders import PretrainedEncoder
+    from ..models.registry import ModelSpec
+    from .data import TrainingData
 
 INNER_FOLDS = 3
 """Of the training patients, for the out-of-fold predictions behind a recalibration."""
@@ -264,7 +264,10 @@ def _recalibration(
     y: NDArray[np.int64],
     seed: int,
 ) -> tuple[float, float]:
-    """Scale and bias of the logit (Platt) from predictions that inner folds make of training patients they left out."""
+    """Scale and bias of the logit (Platt) from predictions that inner folds make of training patients they left out.
+
+    The inner folds share the fold's normalisation, which knows all its training patients but no held-out one.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold
 
@@ -281,4 +284,9 @@ def _recalibration(
             return 1.0, 0.0
         logits[left_out] = trainer.predict(left_out)
     platt = LogisticRegression(C=1.0).fit(logits[:, None], y)
-    return float(platt.coef_[0, 0]), float(platt.intercept_[0])
+    scale, bias = float(platt.coef_[0, 0]), float(platt.intercept_[0])
+    if scale <= 0:
+        # The inner folds found no skill. A negative scale would turn the model round; the prevalence is what is known.
+        share = float(y.mean())
+        return 0.0, math.log(share) - math.log1p(-share)
+    return scale, bias

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from PRRTPredictorCore.records import FoldPredictions
-from PRRTPredictorCore.training.heldout import HeldOutEmbeddings, HeldOutGradients
+from ..records import FoldPredictions
+from .heldout import HeldOutEmbeddings, HeldOutGradients
 
 if TYPE_CHECKING:
     from torch import Tensor

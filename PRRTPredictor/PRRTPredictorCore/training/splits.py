@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from PRRTPredictorCore.errors import Code, CohortRefused, ModelRefused
-from PRRTPredictorCore.training.files import read_json, write_json
+from ..errors import Code, CohortRefused, ModelRefused
+from ..files import write_json
+from .files import read_json
 
 
 @dataclass(frozen=True)

@@ -17,18 +17,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from PRRTPredictorCore.errors import Code, ModelRefused
-from PRRTPredictorCore.records import FoldPredictions
-from PRRTPredictorCore.training.cohortfile import RunCohort, read_run_cohort
-from PRRTPredictorCore.training.files import published_folder, read_json, to_json_bytes
-from PRRTPredictorCore.training.heldout import HeldOutEmbeddings, HeldOutGradients
-from PRRTPredictorCore.training.manifest import Manifest, read_manifest
-from PRRTPredictorCore.training.records import FoldOutcome, FoldResult, FoldTask
-from PRRTPredictorCore.training.splits import Split, read_splits
+from ..errors import Code, ModelRefused
+from ..files import published_folder, to_json_bytes
+from ..records import FoldPredictions
+from .cohortfile import RunCohort, read_run_cohort
+from .files import read_json
+from .heldout import HeldOutEmbeddings, HeldOutGradients
+from .manifest import Manifest, read_manifest
+from .records import FoldOutcome, FoldResult, FoldTask
+from .splits import Split, read_splits
 
 if TYPE_CHECKING:
-    from PRRTPredictorCore.models.encoders import PretrainedEncoder
-    from PRRTPredictorCore.models.fitted import FittedModel
+    from ..models.encoders import PretrainedEncoder
+    from ..models.fitted import FittedModel
 
 DONE = "done.json"
 PREDICTIONS = "predictions.csv"
@@ -107,7 +108,7 @@ class RunStore:
         RunFailed
             ``OUTPUT`` when the disk is full or the folder read-only; nothing of the fold is left behind then.
         """
-        from PRRTPredictorCore.models.weights import pack_tensors
+        from ..models.weights import pack_tensors
 
         task = result.task
         with published_folder(self.fold_folder(task.model, task.repeat, task.fold)) as folder:
@@ -151,10 +152,10 @@ class RunStore:
         ModelRefused
             ``RUN_INCOMPLETE`` when it is not finished; ``WEIGHTS_MISMATCH`` when the file was altered.
         """
-        from PRRTPredictorCore.models.fitted import FittedNetwork
-        from PRRTPredictorCore.models.forest import FittedForest
-        from PRRTPredictorCore.models.registry import model_spec
-        from PRRTPredictorCore.models.weights import read_tensors
+        from ..models.fitted import FittedNetwork
+        from ..models.forest import FittedForest
+        from ..models.registry import model_spec
+        from ..models.weights import read_tensors
 
         spec = model_spec(model)
         tensors = read_tensors(self._done_fold(model, repeat, fold) / WEIGHTS)
@@ -171,7 +172,7 @@ class RunStore:
         ModelRefused
             ``MODEL_MISSING`` when the run has none; ``MODEL_TAMPERED`` when it was altered.
         """
-        from PRRTPredictorCore.models.encoder_files import read_encoder
+        from ..models.encoder_files import read_encoder
 
         return read_encoder(self.path / CT_ENCODER)
 

@@ -8,10 +8,10 @@ import time
 import warnings
 from collections.abc import Generator, Sequence
 
-from PRRTPredictorCore.errors import Code, RunFailed
-from PRRTPredictorCore.training.data import TrainingData
-from PRRTPredictorCore.training.engine import FitSettings, fit_folds
-from PRRTPredictorCore.training.records import FoldResult, FoldTask
+from ..errors import Code, RunFailed
+from .data import TrainingData
+from .engine import FitSettings, fit_folds
+from .records import FoldResult, FoldTask
 
 WATCH_SECONDS = 1.0
 

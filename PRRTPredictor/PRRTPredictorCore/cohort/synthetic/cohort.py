@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import Code, RunFailed
+from ...files import published_folder
 from ...progress import Progress, silent
 from .anatomy import LABEL_NAMES
 from .headers import identity_of
@@ -97,7 +95,7 @@ def make_cohort(
     if _holds(out, fingerprint):
         progress("synth", len(plans), len(plans), "already made")
         return _describe(out, plans, bayes)
-    with _published(out) as work:
+    with published_folder(out, flush=False) as work:
         total = len(plans)
         for done, _ in enumerate(_make_all(work, plans, jobs), start=1):
             progress("synth", done, total, "patients made")
@@ -265,25 +263,3 @@ def _holds(out: Path, fingerprint: dict[str, Any]) -> bool:
             remedy="Name a new or an empty folder.",
         )
     return True
-
-
-@contextmanager
-def _published(out: Path) -> Iterator[Path]:
-    """A working folder beside ``out`` that takes its place when all went well, and vanishes otherwise."""
-    out = out.absolute()
-    work = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        work.mkdir(parents=True)
-        yield work
-        if out.exists():
-            out.rmdir()
-        work.rename(out)
-    except OSError as failure:
-        raise RunFailed(
-            Code.OUTPUT,
-            f"The cohort cannot be written: {failure.strerror or failure}.",
-            where=str(out),
-            remedy="Check the permissions and the free space, or name another folder.",
-        ) from failure
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
