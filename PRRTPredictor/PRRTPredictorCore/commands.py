@@ -9,6 +9,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .console import print_json
@@ -190,13 +191,16 @@ def train(arguments: Namespace, progress: Progress) -> int:
     from .cohort.table import read_cohort, require_extras, require_trainable
     from .evaluation.summary import format_table_two, summarise_run
     from .imaging.cache import prepare_cohort
+    from .models.device import resolve_device
     from .models.pretrained import resolve_weights
     from .training.config import RunConfig
-    from .training.crossval import run_crossval
+    from .training.crossval import require_run_folder, run_crossval
 
     cohort = read_cohort(arguments.cohort)
     extras = require_extras(cohort, arguments.extra)
     require_trainable(cohort, arguments.folds)
+    require_run_folder(arguments.out)
+    resolve_device(arguments.device)
     jobs = arguments.jobs or default_jobs()
     config = RunConfig(
         models=tuple(arguments.models),
@@ -247,6 +251,7 @@ def predict(arguments: Namespace, progress: Progress) -> int:
     from .prediction.predictor import predict as predict_study
 
     patient = Patient(labs=_labs(arguments), extras=_extras(arguments.extra))
+    _require_targets(arguments)
     wants_maps = any((arguments.saliency, arguments.saliency_ct, arguments.scene, arguments.overlay))
     result = predict_study(
         arguments.model,
@@ -304,6 +309,32 @@ def _extras(pairs: Sequence[str]) -> dict[str, float]:
                 Code.COHORT_VALUE, f"'{pair}' is not NAME=NUMBER.", where="--extra", remedy="Write for example age=66."
             ) from None
     return values
+
+
+def _require_targets(arguments: Namespace) -> None:
+    """Refuse files that could not be written before the work that makes them."""
+    from .files import require_file_target
+
+    named: dict[str, Path | None] = {
+        "--saliency": arguments.saliency,
+        "--saliency-ct": arguments.saliency_ct,
+        "--overlay": arguments.overlay,
+        "--scene": arguments.scene,
+    }
+    suffixes = {"--overlay": ".png", "--scene": ".mrb"}
+    seen: dict[Path, str] = {}
+    for option, path in named.items():
+        if path is None:
+            continue
+        require_file_target(path, suffixes.get(option, ".nrrd"))
+        other = seen.setdefault(path.absolute(), option)
+        if other != option:
+            raise InputRefused(
+                Code.OUTPUT,
+                f"{other} and {option} name the same file.",
+                where=path.name,
+                remedy="Name a file of its own for each.",
+            )
 
 
 def write_pictures(arguments: Namespace, result: PredictionResult) -> None:

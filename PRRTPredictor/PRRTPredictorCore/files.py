@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import Code, RunFailed
+from .errors import Code, InputRefused, RunFailed
 
 PARTIAL = ".partial-"
 """How the names of half-written folders begin; nothing ever reads them."""
@@ -27,6 +27,49 @@ def cache_folder() -> Path:
 
     override = os.environ.get("PRRT_CACHE_DIR")
     return Path(override) if override else user_cache_path("PRRTPredictor", appauthor=False)
+
+
+def require_file_target(path: Path, suffix: str) -> None:
+    """Refuse, before any work is done for it, a file that could not be written in the end.
+
+    Raises
+    ------
+    InputRefused
+        ``OUTPUT``: another suffix, a folder of that name, or a place where nothing can be written.
+    """
+    if path.suffix.lower() != suffix:
+        raise _no_target(
+            f"{path.name} is to be written as a {suffix} file.", path, f"Give a name that ends in {suffix}."
+        )
+    if path.is_dir():
+        raise _no_target(f"{path.name} is a folder.", path, f"Name a file in it, for example {path.name}/out{suffix}.")
+    _require_open_to_us(path, path.absolute().parent)
+
+
+def require_folder_target(path: Path) -> None:
+    """The same for a folder, which may be there already.
+
+    Raises
+    ------
+    InputRefused
+        ``OUTPUT``: a file of that name, or a place where nothing can be written.
+    """
+    _require_open_to_us(path, path.absolute())
+
+
+def _require_open_to_us(path: Path, folder: Path) -> None:
+    nearest = next(parent for parent in (folder, *folder.parents) if os.path.lexists(parent))
+    if not nearest.is_dir():
+        problem = "is a file" if nearest.exists() else "is a link to nowhere"
+        raise _no_target(f"{nearest.name} {problem}, not a folder.", path, "Name a new folder.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise _no_target(
+            f"Nothing may be written into the folder {nearest.name}.", path, "Choose a folder that you may write to."
+        )
+
+
+def _no_target(message: str, path: Path, remedy: str) -> InputRefused:
+    return InputRefused(Code.OUTPUT, message, where=path.name, remedy=remedy)
 
 
 @contextmanager

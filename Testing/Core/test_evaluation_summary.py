@@ -9,7 +9,7 @@ import time
 import pytest
 from test_evaluation_discrimination import simulated_run
 
-from PRRTPredictorCore.errors import Code, RunFailed
+from PRRTPredictorCore.errors import Code, ModelRefused
 from PRRTPredictorCore.evaluation.summary import (
     format_table_two,
     metrics_content,
@@ -74,7 +74,7 @@ def test_one_repeat_has_no_standard_error_and_still_is_json() -> None:
 
 
 def test_nothing_finished_is_refused() -> None:
-    with pytest.raises(RunFailed) as caught:
+    with pytest.raises(ModelRefused) as caught:
         summarise({"pet": ()}, 3, 5)
     assert caught.value.code is Code.RUN_INCOMPLETE
 

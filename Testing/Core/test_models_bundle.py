@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from PRRTPredictorCore.errors import Code, ModelRefused, PRRTError, RunFailed
+from PRRTPredictorCore.errors import Code, InputRefused, ModelRefused, PRRTError
 from PRRTPredictorCore.imaging.normalise import ImageNormaliser, TabularNormaliser
 from PRRTPredictorCore.imaging.preprocess import PreprocessConfig
 from PRRTPredictorCore.models.bundle import load_bundle, save_bundle
@@ -127,7 +127,7 @@ def test_a_model_is_replaced_but_nothing_else_is(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("mine")
-    with pytest.raises(RunFailed) as failed:
+    with pytest.raises(InputRefused) as failed:
         packed(tmp_path / "thesis")
     assert failed.value.code is Code.OUTPUT
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "mine"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from report_runs import made_run
 
-from PRRTPredictorCore.errors import Code, ModelRefused, RunFailed
+from PRRTPredictorCore.errors import Code, ModelRefused
 from PRRTPredictorCore.records import RESEARCH_USE_NOTICE
 from PRRTPredictorCore.report.content import PAPER_TABLE_TWO, evidence, printed_p, with_sign
 from PRRTPredictorCore.report.html import write_report
@@ -189,7 +189,7 @@ def test_no_run_and_no_fold_are_refused(tmp_path: Path) -> None:
     assert missing.value.code is Code.PATH_MISSING
     empty = {("pet", 0, fold) for fold in range(3)}
     run = made_run(tmp_path / "run", models=("pet",), patients=14, repeats=1, unfinished=empty)
-    with pytest.raises(RunFailed) as unfinished:
+    with pytest.raises(ModelRefused) as unfinished:
         write_report(run)
     assert unfinished.value.code is Code.RUN_INCOMPLETE
     assert not (run / "report.html").exists()

@@ -28,7 +28,7 @@ from PRRTPredictorCore.cohort.synthetic.lesions import SITES, burden_ml, draw_le
 from PRRTPredictorCore.cohort.synthetic.plan import PatientPlan, anatomy_of
 from PRRTPredictorCore.cohort.synthetic.scanners import acquire_ct, acquire_pet, examine
 from PRRTPredictorCore.cohort.synthetic.shapes import VoxelGrid, ellipsoid_share
-from PRRTPredictorCore.errors import Code, RunFailed
+from PRRTPredictorCore.errors import Code, InputRefused
 
 
 @pytest.fixture(scope="module")
@@ -256,11 +256,11 @@ def test_the_same_cohort_is_kept_and_anything_else_refused(made: SyntheticCohort
     before = made.table.stat().st_mtime_ns
     assert make_cohort(made.folder, SyntheticConfig(patients=4, seed=21)).patients == made.patients
     assert made.table.stat().st_mtime_ns == before
-    with pytest.raises(RunFailed) as refusal:
+    with pytest.raises(InputRefused) as refusal:
         make_cohort(made.folder, SyntheticConfig(patients=4, seed=22))
     assert refusal.value.code is Code.OUTPUT
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(RunFailed):
+    with pytest.raises(InputRefused):
         make_cohort(tmp_path, SyntheticConfig(patients=1))
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
 

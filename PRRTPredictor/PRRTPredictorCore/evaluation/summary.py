@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import Code, RunFailed
+from ..errors import Code, ModelRefused
 from ..files import write_json
 from ..models.registry import MODELS
 from ..records import FoldPredictions
@@ -73,10 +73,9 @@ def summarise_run(run: Path) -> RunSummary:
     Raises
     ------
     ModelRefused
-        When the folder is no run.
+        When the folder is no run, or ``RUN_INCOMPLETE`` when no fold of it is finished.
     RunFailed
-        ``RUN_INCOMPLETE`` when no fold is finished, ``RUN_MISMATCH`` when folds contradict each other, ``OUTPUT``
-        when the folder cannot be written.
+        ``RUN_MISMATCH`` when folds contradict each other, ``OUTPUT`` when the folder cannot be written.
     """
     from ..training.store import RunStore
 
@@ -110,14 +109,14 @@ def summarise(
 
     Raises
     ------
-    RunFailed
+    ModelRefused, RunFailed
         As :func:`summarise_run`.
     """
     order = {name: place for place, name in enumerate(MODELS)}
     asked = tuple(sorted(predictions, key=lambda name: order.get(name, len(order))))
     everything = [fold for name in asked for fold in predictions[name]]
     if not everything:
-        raise RunFailed(
+        raise ModelRefused(
             Code.RUN_INCOMPLETE,
             "This run has no finished fold yet.",
             remedy="Run the `prrt train` command again; it resumes and keeps every finished fold.",

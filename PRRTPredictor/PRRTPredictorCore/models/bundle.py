@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import Code, ModelRefused, RunFailed
-from ..files import published_folder
+from ..errors import Code, InputRefused, ModelRefused
+from ..files import published_folder, require_folder_target
 from ..records import ModelIdentity
 from .device import resolve_device
 from .encoder_files import pack_encoder, unpack_encoder
@@ -90,8 +90,10 @@ def save_bundle(
     ------
     ModelRefused
         ``MODEL_MISMATCH`` when a member is of another model, there is none, or the encoder is missing.
+    InputRefused
+        ``OUTPUT`` when ``out`` holds something else, or is no place to write to.
     RunFailed
-        ``OUTPUT`` when the folder cannot be written or holds something else.
+        ``OUTPUT`` when it cannot be written after all.
     """
     _refuse_members(members, metadata, ct_encoder)
     contents = {
@@ -217,8 +219,9 @@ def _refuse_members(
 
 
 def _write_folder(out: Path, contents: Mapping[str, bytes]) -> None:
+    require_folder_target(out)
     if out.exists() and not (out / HASHES).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise RunFailed(
+        raise InputRefused(
             Code.OUTPUT,
             "The folder for the model already holds something else.",
             where=out.name,

@@ -60,8 +60,8 @@ class Patient:
         Raises
         ------
         InputRefused
-            ``LAB_MISSING`` for an input that is absent or no finite number, ``COHORT_VALUE`` for an extra that the model
-            does not take.
+            ``LAB_MISSING`` for an input that is absent or no finite number, ``COHORT_VALUE`` for an extra that the
+            model does not take.
         """
         unknown = [name for name in self.extras if name not in names or name in LABS]
         if unknown:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..errors import Cancelled, Code, ModelRefused
+from ..files import require_folder_target
 from ..models.device import resolve_device
 from ..models.encoder_files import read_encoder, write_encoder
 from ..models.presets import Preset, preset_named
@@ -36,7 +37,7 @@ from .manifest import (
     write_manifest,
 )
 from .records import FoldTask
-from .splits import Split, make_splits, write_splits
+from .splits import Split, make_splits, read_splits, write_splits
 from .store import CT_ENCODER, SPLITS, RunStore
 from .workers import fit_groups
 
@@ -76,8 +77,10 @@ def run_crossval(
         ``ONE_CLASS``, ``TOO_FEW_PATIENTS``, ``COHORT_DUPLICATE``.
     ModelRefused
         ``RUN_MISMATCH`` when the folder holds another run; ``MODEL_MISSING`` for an unknown model.
+    InputRefused
+        ``DEVICE_MISSING``; ``OUTPUT`` when ``out`` cannot be a run folder.
     RunFailed
-        ``RUN_BUSY``, ``DEVICE_MISSING``, ``OUTPUT``, ``TRAINING_FAILED``.
+        ``RUN_BUSY``, ``OUTPUT``, ``TRAINING_FAILED``.
     Cancelled
         The user stopped it; finished folds are kept.
     """
@@ -88,6 +91,7 @@ def run_crossval(
     data, remembered = gather_training_data(cohort, prepared, config.extras)
     splits = make_splits(data.codes, data.y.tolist(), folds=config.folds, repeats=config.repeats, seed=config.seed)
     models = tuple(spec.name for spec in specs)
+    require_run_folder(out)
     try:
         with run_lock(out):
             remove_partials(out)
@@ -170,6 +174,13 @@ def _open_run(
     if (out / MANIFEST_NAME).is_file():
         stored = read_manifest(out)
         check_same_run(stored, asked, out.name)
+        if read_splits(out / SPLITS) != splits:
+            raise ModelRefused(
+                Code.RUN_MISMATCH,
+                f"{SPLITS} is not what the run was begun with.",
+                where=out.name,
+                remedy="Restore the file, or train into a new --out folder.",
+            )
         new_encoder = encoder is not None and stored.pretrained is None
         manifest = replace(
             stored,
@@ -178,7 +189,6 @@ def _open_run(
             pretrained=stored.pretrained or asked.pretrained,
         )
     else:
-        _refuse_foreign_folder(out)
         write_splits(out / SPLITS, splits)
         write_run_cohort(out, remembered)
     if encoder is not None and new_encoder:
@@ -187,7 +197,17 @@ def _open_run(
     return RunStore(out)
 
 
-def _refuse_foreign_folder(out: Path) -> None:
+def require_run_folder(out: Path) -> None:
+    """Refuse a folder in which no run can be begun or resumed, before any work is done for it.
+
+    Raises
+    ------
+    InputRefused
+        ``OUTPUT`` when it is a file or not writable; ``RUN_MISMATCH`` when it holds something else.
+    """
+    require_folder_target(out)
+    if not out.exists() or (out / MANIFEST_NAME).is_file():
+        return
     ours = {SPLITS, COHORT_NAME, CT_ENCODER}
     foreign = sorted(entry.name for entry in out.iterdir() if entry.name not in ours and not entry.name.startswith("."))
     if foreign:

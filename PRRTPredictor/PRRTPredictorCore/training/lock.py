@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import Code, RunFailed
@@ -28,6 +28,7 @@ def run_lock(run: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
+    begun = run.exists()
     try:
         run.mkdir(parents=True, exist_ok=True)
         lock = FileLock(run / LOCK_NAME, timeout=0)
@@ -48,6 +49,16 @@ def run_lock(run: Path) -> Iterator[None]:
     finally:
         owner.unlink(missing_ok=True)
         lock.release()
+        if not begun:
+            _remove_if_empty(run)
+
+
+def _remove_if_empty(run: Path) -> None:
+    """Leave no folder behind when the run was refused before it began."""
+    if [entry.name for entry in run.iterdir()] == [LOCK_NAME]:
+        with suppress(OSError):  # another process may have begun one meanwhile
+            (run / LOCK_NAME).unlink()
+            run.rmdir()
 
 
 def _owner(run: Path) -> str:

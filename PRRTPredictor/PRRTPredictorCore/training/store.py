@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import csv
 import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +24,10 @@ from numpy.typing import NDArray
 from ..errors import Code, ModelRefused
 from ..files import published_folder, to_json_bytes
 from ..records import FoldPredictions
-from .cohortfile import RunCohort, read_run_cohort
+from .cohortfile import COHORT_NAME, RunCohort, read_run_cohort
 from .files import read_json
 from .heldout import HeldOutEmbeddings, HeldOutGradients
-from .manifest import Manifest, read_manifest
+from .manifest import MANIFEST_NAME, Manifest, read_manifest
 from .records import FoldOutcome, FoldResult, FoldTask
 from .splits import Split, read_splits
 
@@ -39,6 +43,9 @@ GRADIENTS = "gradients.npz"
 SPLITS = "splits.json"
 CT_ENCODER = "ct_encoder.safetensors"
 COLUMNS = ("patient", "repeat", "fold", "y", "probability", "logit")
+
+_DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, csv.Error, BadZipFile, zlib.error)
+"""What reading a file that is not what it should be can raise."""
 
 
 class RunStore:
@@ -66,12 +73,19 @@ class RunStore:
     @cached_property
     def splits(self) -> tuple[Split, ...]:
         """Who trains and who is held out, by repeat, then fold."""
-        return read_splits(self.path / SPLITS)
+        splits = read_splits(self.path / SPLITS)
+        if len(splits) != self.manifest.folds * self.manifest.repeats:
+            raise self._contradiction(f"{SPLITS} does not hold the splits that {MANIFEST_NAME} announces.")
+        return splits
 
     @cached_property
     def cohort(self) -> RunCohort:
         """The cohort as the run remembers it: Table 1, outcomes, flow chart; no identity."""
-        return read_run_cohort(self.path)
+        remembered = read_run_cohort(self.path)
+        split = {code for one in self.splits for code in (*one.train, *one.test)}
+        if split != {patient.code for patient in remembered.cohort.patients}:
+            raise self._contradiction(f"{COHORT_NAME} and {SPLITS} do not name the same patients.")
+        return remembered
 
     def tasks(self, model: str) -> tuple[FoldTask, ...]:
         """Every fold of a model, finished or not, by repeat, then fold."""
@@ -125,10 +139,11 @@ class RunStore:
         Raises
         ------
         ModelRefused
-            ``RUN_INCOMPLETE`` when it is not finished.
+            ``RUN_INCOMPLETE`` when it is not finished, ``RUN_MISMATCH`` when ``done.json`` is damaged.
         """
-        content = read_json(self._done_fold(model, repeat, fold) / DONE)
-        return FoldOutcome(**{name: content[name] for name in FoldOutcome.__dataclass_fields__})
+        with self._fold_file(model, repeat, fold, DONE) as path:
+            content = read_json(path)
+            return FoldOutcome(**{name: content[name] for name in FoldOutcome.__dataclass_fields__})
 
     def predictions(self, model: str) -> tuple[FoldPredictions, ...]:
         """The held-out predictions of every finished fold of a model, by repeat, then fold."""
@@ -136,13 +151,15 @@ class RunStore:
 
     def embeddings(self, model: str, repeat: int, fold: int) -> HeldOutEmbeddings | None:
         """Fused embeddings of a fold's held-out patients; None for a forest."""
-        arrays = _read_npz(self._done_fold(model, repeat, fold) / EMBEDDINGS)
-        return None if arrays is None else HeldOutEmbeddings.from_arrays(arrays)
+        with self._fold_file(model, repeat, fold, EMBEDDINGS) as path:
+            arrays = _read_npz(path)
+            return None if arrays is None else HeldOutEmbeddings.from_arrays(arrays)
 
     def gradients(self, model: str, repeat: int, fold: int) -> HeldOutGradients | None:
         """Gradient statistics of a fold's held-out patients."""
-        arrays = _read_npz(self._done_fold(model, repeat, fold) / GRADIENTS)
-        return None if arrays is None else HeldOutGradients.from_arrays(arrays)
+        with self._fold_file(model, repeat, fold, GRADIENTS) as path:
+            arrays = _read_npz(path)
+            return None if arrays is None else HeldOutGradients.from_arrays(arrays)
 
     def load_fold(self, model: str, repeat: int, fold: int) -> FittedModel:
         """The fitted model of a finished fold.
@@ -158,11 +175,12 @@ class RunStore:
         from ..models.weights import read_tensors
 
         spec = model_spec(model)
-        tensors = read_tensors(self._done_fold(model, repeat, fold) / WEIGHTS)
-        if spec.kind == "forest":
-            return FittedForest.from_tensors(spec, tensors)
         encoder = self.ct_encoder() if spec.ct_encoder == "pretrained" else None
-        return FittedNetwork.from_tensors(spec, self.manifest.preset_record(), tensors, encoder)
+        with self._fold_file(model, repeat, fold, WEIGHTS) as path:
+            tensors = read_tensors(path)
+            if spec.kind == "forest":
+                return FittedForest.from_tensors(spec, tensors)
+            return FittedNetwork.from_tensors(spec, self.manifest.preset_record(), tensors, encoder)
 
     def ct_encoder(self) -> PretrainedEncoder:
         """The pretrained CT encoder that this run's folds started from.
@@ -187,24 +205,42 @@ class RunStore:
         return self.fold_folder(model, repeat, fold)
 
     def _fold_predictions(self, task: FoldTask) -> FoldPredictions:
-        text = (self._done_fold(task.model, task.repeat, task.fold) / PREDICTIONS).read_text(encoding="utf-8")
-        rows = list(csv.DictReader(io.StringIO(text)))
-        if not rows or tuple(rows[0]) != COLUMNS:
+        collapsed = self.outcome(task.model, task.repeat, task.fold).collapsed
+        with self._fold_file(task.model, task.repeat, task.fold, PREDICTIONS) as path:
+            rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+            if sorted(row["patient"] for row in rows) != sorted(task.test):
+                raise ValueError("not the held-out patients")
+            return FoldPredictions(
+                model=task.model,
+                repeat=task.repeat,
+                fold=task.fold,
+                codes=tuple(row["patient"] for row in rows),
+                y=np.array([int(row["y"]) for row in rows], dtype=np.int64),
+                probability=np.array([float(row["probability"]) for row in rows]),
+                logit=np.array([float(row["logit"]) for row in rows]),
+                collapsed=collapsed,
+            )
+
+    @contextmanager
+    def _fold_file(self, model: str, repeat: int, fold: int, name: str) -> Iterator[Path]:
+        """Give the path of a finished fold's file; what goes wrong in reading it is told as damage to that fold."""
+        path = self._done_fold(model, repeat, fold) / name
+        try:
+            yield path
+        except (*_DAMAGE, ModelRefused) as problem:
             raise ModelRefused(
-                Code.RUN_MISMATCH,
-                f"{PREDICTIONS} of fold {task.repeat}-{task.fold} of “{task.model}” is not in this version's format.",
+                problem.code if isinstance(problem, ModelRefused) else Code.RUN_MISMATCH,
+                f"{name} of fold {repeat}-{fold} of “{model}” is missing, damaged or of another version.",
                 where=self.path.name,
                 remedy="Remove that fold's folder and repeat the `prrt train` command; the fold is fitted anew.",
-            )
-        return FoldPredictions(
-            model=task.model,
-            repeat=task.repeat,
-            fold=task.fold,
-            codes=tuple(row["patient"] for row in rows),
-            y=np.array([int(row["y"]) for row in rows], dtype=np.int64),
-            probability=np.array([float(row["probability"]) for row in rows]),
-            logit=np.array([float(row["logit"]) for row in rows]),
-            collapsed=self.outcome(task.model, task.repeat, task.fold).collapsed,
+            ) from problem
+
+    def _contradiction(self, message: str) -> ModelRefused:
+        return ModelRefused(
+            Code.RUN_MISMATCH,
+            message,
+            where=self.path.name,
+            remedy="Restore the run folder from a copy, or train into a new --out folder.",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 import warnings
@@ -84,6 +85,8 @@ def _end_with(parent: int) -> None:
     if parent == os.getpid() or parent in _watched:
         return
     _watched.add(parent)
+    # Ctrl-C reaches every process of the terminal; the one that asked for the work answers it and ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 

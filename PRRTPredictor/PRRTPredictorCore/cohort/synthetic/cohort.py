@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import Code, RunFailed
-from ...files import published_folder
+from ...errors import Code, InputRefused
+from ...files import published_folder, require_folder_target
 from ...progress import Progress, silent
 from .anatomy import LABEL_NAMES
 from .headers import identity_of
@@ -85,10 +85,13 @@ def make_cohort(
     ------
     CohortRefused
         ``COHORT_VALUE``: no such cohort can be made.
+    InputRefused
+        ``OUTPUT``: ``out`` holds something else, or is no place to write to.
     RunFailed
-        ``OUTPUT``: ``out`` holds something else, or cannot be written.
+        ``OUTPUT``: it cannot be written after all, the disk being full for example.
     """
     config = config or SyntheticConfig()
+    require_folder_target(out)
     plans = plan_cohort(config)
     bayes = bayes_auroc(config)
     fingerprint = {"recipe": RECIPE, **asdict(config)}
@@ -123,7 +126,7 @@ def make_patient(
 
     Raises
     ------
-    CohortRefused, RunFailed
+    CohortRefused, InputRefused, RunFailed
         As :func:`make_cohort`.
     """
     single = replace(config or SyntheticConfig(), patients=1, seed=seed, size=size, censored=0)
@@ -246,7 +249,7 @@ def _holds(out: Path, fingerprint: dict[str, Any]) -> bool:
 
     Raises
     ------
-    RunFailed
+    InputRefused
         It is something else.
     """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
@@ -256,10 +259,10 @@ def _holds(out: Path, fingerprint: dict[str, Any]) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         same = False
     if not same:
-        raise RunFailed(
+        raise InputRefused(
             Code.OUTPUT,
             "The output folder already holds something else.",
-            where=str(out),
+            where=out.name,
             remedy="Name a new or an empty folder.",
         )
     return True
