@@ -33,6 +33,7 @@ def default_jobs() -> int:
 def say(text: str = "") -> None:
     """Print one line for people on stdout."""
     sys.stdout.write(text + "\n")
+    sys.stdout.flush()  # so that it stands before what a library writes to stderr meanwhile
 
 
 def texts(notices: Sequence[Notice]) -> list[str]:

@@ -16,7 +16,7 @@ from .commands import say
 from .progress import Progress
 from .records import RESEARCH_USE_NOTICE
 
-PATIENTS = 36
+PATIENTS = 48
 REPEATS = 2
 UNSEEN_SEED_OFFSET = 10_000
 """Far from any seed that a cohort is likely to get, so that no model has seen this patient."""

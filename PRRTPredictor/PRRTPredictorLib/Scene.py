@@ -83,7 +83,7 @@ def writeScene(path: Path, pet: Volume, ct: Volume, saliency: Volume | None = No
         )
     scene = mrml().vtkMRMLScene()
     fillScene(scene, pet, ct, saliency, synthetic=synthetic)
-    _save(scene, path)
+    _save(scene, path.absolute())  # Slicer refuses to save below a relative path
 
 
 def fillScene(

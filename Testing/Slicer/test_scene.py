@@ -198,6 +198,12 @@ def test_without_matplotlib_the_map_is_shown_in_pet_heat(monkeypatch: pytest.Mon
     assert nodes.saliency.GetDisplayNode().GetColorNodeID() == Scene.PET_HEAT
 
 
+def test_a_relative_path_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Scene.writeScene(Path("shown") / "scene.mrb", *study())
+    assert Scene.readScene(Path("shown") / "scene.mrb").saliency is not None
+
+
 def test_only_whole_files(tmp_path: Path) -> None:
     pet, ct, _ = study()
     (tmp_path / "file").write_text("")
