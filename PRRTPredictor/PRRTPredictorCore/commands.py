@@ -192,6 +192,7 @@ def train(arguments: Namespace, progress: Progress) -> int:
     from .cohort.table import read_cohort, require_extras, require_trainable
     from .evaluation.summary import format_table_two, summarise_run
     from .imaging.cache import prepare_cohort
+    from .imaging.notices import counted_notices
     from .models.device import resolve_device
     from .models.pretrained import resolve_weights
     from .training.config import RunConfig
@@ -221,6 +222,7 @@ def train(arguments: Namespace, progress: Progress) -> int:
         sys.stdout.write((arguments.out / "metrics.json").read_text(encoding="utf-8"))
         return 0
     say(format_table_two(summary))
+    say_notices(counted_notices([prepared.study(code).notices for code in prepared.codes]))
     say(f"Run folder: {arguments.out}    Next: prrt report {arguments.out}")
     return 0
 

@@ -385,6 +385,19 @@ def test_labs_out_of_the_training_range_are_named(model: Path, cohort: Path, cap
     assert [text.split(": ")[1].split()[0] for text in warnings if "TRAINING_RANGE" in text] == ["GGT", "CgA"]
 
 
+def test_a_questionable_cohort_is_trained_on_and_validated_with_warnings(
+    model: Path, cohort: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    pet = rewritten(study(cohort)[0], tmp_path / "thorax", thorax_only)
+    rewritten(pet, tmp_path / "pet", fdg)
+    table = table_of(cohort, tmp_path / "table", lambda rows: rows[0].update(pet=str(tmp_path / "pet"), cga="90000"))
+    warnings = accepted(["evaluate", "--model", str(model), str(table), "--jobs", "1"], capsys)["warnings"]
+    counted = {text.split(":")[0] for text in warnings if "1 of 10 patients" in text}
+    assert counted == {"TRACER_UNEXPECTED", "FIELD_OF_VIEW_UNLIKE", "LAB_OUT_OF_TRAINING_RANGE"}
+    assert main(train_line(table, tmp_path / "run")) == 0
+    assert "! TRACER_UNEXPECTED: 1 of 10 patients" in capsys.readouterr().out
+
+
 # --- cohorts ----------------------------------------------------------------------------------------------------------
 
 Rows = list[dict[str, str]]
@@ -557,6 +570,78 @@ def test_what_is_no_finished_run_is_neither_packed_nor_reported(
     assert not Path(out).exists()
     assert main(["report", str(copy)]) == 0
     assert "1 of 3 fits are not finished" in (copy / "report.html").read_text(encoding="utf-8")
+
+
+DAMAGE: dict[str, tuple[str, bytes | None]] = {
+    "predictions of other patients": (
+        "folds/rf_labs/0-1/predictions.csv",
+        b"patient,repeat,fold,y,probability,logit\n",
+    ),
+    "predictions gone": ("folds/rf_labs/0-1/predictions.csv", None),
+    "weights damaged": ("folds/rf_labs/0-1/weights.safetensors", b"rubbish"),
+    "an outcome of another version": ("folds/rf_labs/0-1/done.json", b"{}"),
+    "no splits": ("splits.json", b"[]"),
+    "another cohort": ("cohort.json", b"{}"),
+    "another manifest": ("manifest.json", b"[]"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_run_is_not_packed(damage: str, run: Path, tmp_path: Path, capsys: Capture) -> None:
+    name, content = DAMAGE[damage]
+    shutil.copytree(run, tmp_path / "copy")
+    file = tmp_path / "copy" / name
+    file.unlink() if content is None else file.write_bytes(content)
+    code = "WEIGHTS_MISMATCH" if "weights" in damage else "RUN_MISMATCH"
+    line = ["fit", "--run", str(tmp_path / "copy"), "--model", "rf_labs", "--out", str(tmp_path / "packed")]
+    assert file.name in refused_in_words(line, capsys, code)
+    assert not (tmp_path / "packed").exists()
+
+
+UNFIT_TARGETS: dict[str, Callable[[Path], list[Path]]] = {
+    "below a file": lambda here: [here / "file" / "out.nrrd"],
+    "a folder": lambda here: [here / "folder.nrrd"],
+    "another suffix": lambda here: [here / "out.nii"],
+    "the second below a file": lambda here: [here / "out.nrrd", here / "file" / "out.nrrd"],
+    "twice the same": lambda here: [here / "out.nrrd", here / "out.nrrd"],
+}
+
+
+@pytest.mark.parametrize("target", UNFIT_TARGETS)
+def test_pictures_that_could_not_be_written_are_refused_before_anything_is_read(
+    target: str, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder.nrrd").mkdir()
+    options = zip(("--saliency", "--saliency-ct"), UNFIT_TARGETS[target](tmp_path), strict=False)
+    nowhere = tmp_path / "nowhere"
+    line = predict_line(nowhere, nowhere, nowhere, *(word for option in options for word in option))
+    refused(line, capsys, "OUTPUT")
+    assert contents(tmp_path) == ["file", "folder.nrrd"]
+
+
+def test_missing_folders_of_pictures_are_made(model: Path, cohort: Path, tmp_path: Path, capsys: Capture) -> None:
+    picture = tmp_path / "a" / "b ü" / "overlay.png"
+    accepted(predict_line(model, *study(cohort), "--overlay", picture), capsys)
+    assert contents(tmp_path / "a") == ["b ü", f"b ü{os.sep}overlay.png"]
+    refused(predict_line(model, *study(cohort), "--saliency", tmp_path / "s.nrrd"), capsys, "MODEL_MISMATCH")
+    assert contents(tmp_path) == ["a", f"a{os.sep}b ü", f"a{os.sep}b ü{os.sep}overlay.png"]
+
+
+def test_folders_of_other_things_are_left_alone(cohort: Path, run: Path, tmp_path: Path, capsys: Capture) -> None:
+    thesis = tmp_path / "thesis"
+    thesis.mkdir()
+    (thesis / "chapter.txt").write_text("mine")
+    for out in (thesis, thesis / "chapter.txt", thesis / "chapter.txt" / "below"):
+        code = "RUN_MISMATCH" if out == thesis else "OUTPUT"
+        refused(train_line(cohort / "cohort.csv", out), capsys, code)
+        refused(["synth", "--out", str(out), "--patients", "4"], capsys, "OUTPUT")
+        refused_in_words(["fit", "--run", str(run), "--model", "rf_labs", "--out", str(out)], capsys, "OUTPUT")
+    assert contents(tmp_path) == ["thesis", f"thesis{os.sep}chapter.txt"]
+    weights = thesis / "chapter.txt"
+    pretrained = ("--models", "pet_ct_labs_pretrained", "--pretrained", str(weights))
+    refused([*train_line(cohort / "cohort.csv", tmp_path / "run"), *pretrained], capsys, "WEIGHTS_MISMATCH")
+    assert not (tmp_path / "run").exists()
 
 
 def test_further_models_extend_a_run(cohort: Path, run: Path, tmp_path: Path, capsys: Capture) -> None:

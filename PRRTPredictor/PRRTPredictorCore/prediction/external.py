@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from ..evaluation.calibration import Estimate, calibrate
 from ..evaluation.discrimination import discriminate
 from ..evaluation.survival import LogRank, log_rank
 from ..imaging.cache import prepare_cohort
+from ..imaging.notices import counted_notices
 from ..models.bundle import load_bundle
 from ..progress import Progress, silent
-from ..records import LABS, LONG_PFS_FROM, Cohort, FoldPredictions, ModelIdentity
+from ..records import LABS, LONG_PFS_FROM, Cohort, FoldPredictions, ModelIdentity, Notice
 from .predictor import ask_ensemble
+from .ranges import range_notices
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class ExternalValidation:
         What cross-validation on the training cohort had promised.
     synthetic : bool
         The model or the cohort was made.
+    warnings : tuple of str
+        What is unusual about the cohort, or unlike the model's training cohort, with the number of patients.
     """
 
     model: ModelIdentity
@@ -48,6 +53,7 @@ class ExternalValidation:
     log_rank: LogRank | None
     training_auroc: float | None
     synthetic: bool
+    warnings: tuple[str, ...] = ()
     research_use_only: bool = True
 
 
@@ -70,7 +76,7 @@ def validate(
     require_extras(cohort, extras)
     require_trainable(cohort, folds=1)
     prepared = prepare_cohort(cohort.patients, bundle.metadata.preprocess, jobs=jobs, progress=progress)
-    probabilities = []
+    probabilities, notices = [], []
     made = bundle.identity.synthetic
     for number, patient in enumerate(cohort.patients):
         progress("evaluate", number, len(cohort.patients), patient.code)
@@ -79,6 +85,8 @@ def validate(
         made |= patient.synthetic or study.pet_acquisition.synthetic or study.ct_acquisition.synthetic
         answer = ask_ensemble(bundle, study, tabular, explain=False)
         probabilities.append(float(answer.probabilities.mean()))
+        ranges = range_notices(bundle.metadata.training_ranges, study, dict(zip(names, tabular, strict=True)))
+        notices.append((*study.notices, *ranges))
     progress("evaluate", len(cohort.patients), len(cohort.patients))
     trained = bundle.metadata.performance
     return summarise_validation(
@@ -87,6 +95,7 @@ def validate(
         np.array(probabilities),
         training_auroc=None if trained is None else trained.auroc,
         synthetic=made,
+        warnings=(*cohort.notices, *counted_notices(notices)),
     )
 
 
@@ -97,6 +106,7 @@ def summarise_validation(
     *,
     training_auroc: float | None,
     synthetic: bool,
+    warnings: Sequence[Notice] = (),
 ) -> ExternalValidation:
     """Turn predictions and outcomes of a whole cohort into figures; probabilities have shape (n,)."""
     patients = cohort.patients
@@ -130,6 +140,7 @@ def summarise_validation(
         log_rank=log_rank(months, event, (probability >= LONG_PFS_FROM).astype(np.int64)),
         training_auroc=training_auroc,
         synthetic=synthetic,
+        warnings=tuple(map(str, warnings)),
     )
 
 
@@ -153,4 +164,4 @@ def format_validation(validation: ExternalValidation) -> str:
         lines.append(f"  {'log-rank, groups':<22} p = {validation.log_rank.p:.4g}")
     if validation.training_auroc is not None:
         lines.append(f"Cross-validation on the training cohort had given an AUROC of {validation.training_auroc:.3f}.")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"  ! {text}" for text in validation.warnings)])
