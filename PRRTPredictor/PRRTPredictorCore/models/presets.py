@@ -209,7 +209,7 @@ _WITH_HISTOGRAM = NetworkSettings(
     mlp_widths=(16, 8),
     dropout=0.2,
     feature_dropout=0.5,
-    pet_levels=(-0.5, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0),
+    pet_levels=(-0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 20.0, 24.0),
     ct_levels=(-0.4, 0.0, 0.4, 0.8, 1.2, 1.6, 2.0, 3.0, 4.0),
 )
 _PRETRAINING = PretrainingSettings(init_filters=8, blocks_down=(1, 1, 2, 2), phantoms=48, batches=300, batch_size=2)

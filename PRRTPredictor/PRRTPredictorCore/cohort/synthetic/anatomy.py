@@ -56,9 +56,9 @@ class Uptake:
     """Physiological tracer uptake, SUVbw (Ga-68 DOTATOC, about an hour after injection)."""
 
     liver: float = 6.0
-    spleen: float = 20.0
-    kidneys: float = 15.0
-    bladder: float = 18.0
+    spleen: float = 14.0
+    kidneys: float = 11.0
+    bladder: float = 9.0  # voided before the scan
     adrenals: float = 8.0
     pituitary: float = 6.0
     bowel: float = 2.6
@@ -206,7 +206,7 @@ def _draw_uptake(rng: np.random.Generator, sink: float) -> Uptake:
         liver=vary(normal.liver) * sink,
         spleen=vary(normal.spleen, 0.2) * sink,
         kidneys=vary(normal.kidneys) * sink,
-        bladder=vary(normal.bladder, 0.4),
+        bladder=vary(normal.bladder, 0.25),
         adrenals=vary(normal.adrenals) * sink,
         pituitary=vary(normal.pituitary),
         bowel=vary(normal.bowel, 0.2),

@@ -15,7 +15,7 @@ SITES: tuple[str, ...] = ("hepatic", "lymphonodal", "osseous", "peritoneal", "pu
 
 _SHARE = {"hepatic": 5.0, "lymphonodal": 2.0, "osseous": 1.4, "peritoneal": 1.2, "pulmonary": 0.3}
 _LARGEST_MM = {"hepatic": 34.0, "lymphonodal": 21.0, "osseous": 17.0, "peritoneal": 19.0, "pulmonary": 14.0}
-_MEAN_SUV = 23.0
+_MEAN_SUV = 34.0
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class Lesion:
 
 
 def burden_ml(burden: float) -> float:
-    """Lesion volume of a patient whose PET latent is ``burden``: 190 ml in the middle, a factor of 2.6 for each SD."""
-    return float(np.clip(190.0 * 2.6**burden, 12.0, 1600.0))
+    """Lesion volume of a patient whose PET latent is ``burden``: 180 ml in the middle, a factor of 3 for each SD."""
+    return float(np.clip(180.0 * 3.0**burden, 10.0, 1900.0))
 
 
 def sink_factor(volume_ml: float) -> float:
