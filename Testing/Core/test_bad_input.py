@@ -659,6 +659,15 @@ def test_wrong_numbers_are_wrong_usage(tmp_path: Path) -> None:
         assert end.value.code == 2
 
 
+@pytest.fixture
+def listens_to_ctrl_c():
+    """Ctrl-C raises here even where the tests themselves were started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listens_to_ctrl_c")
 def test_ctrl_c_keeps_what_was_finished(
     cohort: Path, run: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -678,6 +687,7 @@ def test_ctrl_c_keeps_what_was_finished(
     assert (tmp_path / "run" / "metrics.json").read_bytes() == (run / "metrics.json").read_bytes()
 
 
+@pytest.mark.usefixtures("listens_to_ctrl_c")
 def test_ctrl_c_elsewhere_is_json_too(cohort: Path, tmp_path: Path, capsys: Capture, monkeypatch) -> None:
     def stop(*_: object, **__: object) -> None:
         signal.raise_signal(signal.SIGINT)
