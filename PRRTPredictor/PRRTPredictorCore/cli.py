@@ -17,11 +17,12 @@ from typing import TypeAlias
 from . import __version__, commands
 from .console import abandon_stdout, listening, print_refusal, steady_streams
 from .errors import Cancelled, Code, PRRTError, RunFailed
+from .models.registry import MODELS
 from .records import RESEARCH_USE_NOTICE
 
 EXIT_DONE, EXIT_USAGE, EXIT_REFUSED, EXIT_FAILED, EXIT_CANCELLED = 0, 2, 3, 4, 130
 
-MODEL_NAMES = ("rf_labs", "pet", "ct", "pet_labs", "ct_labs", "pet_ct_labs", "pet_ct_labs_pretrained")
+MODEL_NAMES = tuple(MODELS)
 
 EPILOG = f"""exit codes: 0 done, 2 wrong usage, 3 input refused, 4 the run failed, 130 cancelled
 {RESEARCH_USE_NOTICE}"""

@@ -14,7 +14,7 @@ from pathlib import Path
 from .cli import build_parser
 from .commands import say
 from .progress import Progress
-from .records import RESEARCH_USE_NOTICE
+from .records import LABS, RESEARCH_USE_NOTICE
 
 PATIENTS = 48
 REPEATS = 2
@@ -62,7 +62,7 @@ def run_demo(out: Path, seed: int, progress: Progress) -> int:
     prrt.run(
         "Predict the unseen patient",
         *("predict", "--model", model, "--pet", unseen / patient["pet"], "--ct", unseen / patient["ct"]),
-        *(word for lab in ("ast", "alt", "ggt", "cga") for word in (f"--{lab}", patient[lab])),
+        *(word for lab in LABS for word in (f"--{lab}", patient[lab])),
         *("--labs-date", patient["labs_date"], "--prrt-start", patient["prrt_start"]),
         *("--saliency", shown / "saliency.nrrd", "--overlay", shown / "overlay.png", "--scene", shown / "scene.mrb"),
     )

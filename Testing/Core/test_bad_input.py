@@ -24,6 +24,8 @@ from pydicom.dataset import Dataset
 
 from PRRTPredictorCore.cli import main
 
+pytestmark = pytest.mark.usefixtures("private_folders")
+
 LABS = {"ast": "28", "alt": "25", "ggt": "61", "cga": "419"}
 NUMBERS = np.random.default_rng(0)
 PET_VALUES = NUMBERS.integers(1, 2000, (12, 10, 8)).astype(np.uint16)
@@ -34,16 +36,8 @@ Change = Callable[[Dataset, int], object]
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _private_folders(tmp_path_factory: pytest.TempPathFactory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PRRT_CONFIG_DIR", str(tmp_path_factory.mktemp("config")))
-        patch.setenv("PRRT_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cohort(private_folders: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made") / "Köhler & Söhne 病 (1)"
     assert main(["synth", "--out", str(folder), "--patients", "10", "--seed", "5", "--jobs", "1"]) == 0
     return folder

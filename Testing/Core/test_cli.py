@@ -18,22 +18,16 @@ from PRRTPredictorCore.imaging.nrrd import read_nrrd
 from PRRTPredictorCore.prediction.predictor import PredictionResult
 from PRRTPredictorCore.records import ModelIdentity, Prediction, Volume
 
+pytestmark = pytest.mark.usefixtures("private_folders")
+
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 LABS = ("--ast", "28", "--alt", "25", "--ggt", "61", "--cga", "419")
 MODELS = ("rf_labs", "pet_ct_labs")
 HEAVY = ("torch", "monai", "sklearn", "pandas", "scipy", "matplotlib", "umap", "lifelines", "vtk", "rich", "pydicom")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _private_folders(tmp_path_factory: pytest.TempPathFactory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PRRT_CONFIG_DIR", str(tmp_path_factory.mktemp("config")))
-        patch.setenv("PRRT_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cohort(private_folders: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made") / "cohort"
     assert main(["synth", "--out", str(folder), "--patients", "12", "--seed", "5", "--jobs", "2"]) == 0
     return folder

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -60,15 +61,28 @@ class FittedForest:
 
     def predict_probability(self, tabular: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probability of long PFS, shape (n,), for raw tabular inputs [n, F]: the mean over the trees."""
+        *_, leaves = (at for at, _ in self._walk(tabular))
+        return np.asarray(self.probability[leaves].mean(axis=1))
+
+    def _walk(self, tabular: NDArray[np.float64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Go down all trees at once, a level at a time; the last level holds leaves only.
+
+        Yields
+        ------
+        at : ndarray of int, shape (n, trees)
+            Where each patient stands in each tree.
+        compared : ndarray of int, shape (n, trees)
+            The input that the step to here compared; -1 where there was none.
+        """
         values = np.asarray(tabular, dtype=np.float32)
-        at = np.broadcast_to(self.tree_start, (len(values), len(self.tree_start))).copy()
         rows = np.arange(len(values))[:, None]
-        while True:
-            inner = self.left[at] != LEAF
-            if not inner.any():
-                return np.asarray(self.probability[at].mean(axis=1))
-            goes_left = values[rows, np.where(inner, self.feature[at], 0)] <= self.threshold[at]
+        at = np.broadcast_to(self.tree_start, (len(values), len(self.tree_start))).copy()
+        yield at, np.full_like(at, LEAF)
+        while (inner := self.left[at] != LEAF).any():
+            compared = np.where(inner, self.feature[at], LEAF)
+            goes_left = values[rows, np.where(inner, compared, 0)] <= self.threshold[at]
             at = np.where(inner, np.where(goes_left, self.left[at], self.right[at]), at)
+            yield at, compared
 
     def predict(
         self,
@@ -88,16 +102,11 @@ class FittedForest:
         was compared, and averaged over the trees. The contributions add up to the probability minus the forest's mean
         probability at its roots (Saabas' decomposition).
         """
-        values = np.asarray(tabular, dtype=np.float32)
-        at = np.broadcast_to(self.tree_start, (len(values), len(self.tree_start))).copy()
-        rows = np.broadcast_to(np.arange(len(values))[:, None], at.shape)
-        credit = np.zeros((len(values), self.n_tabular))
-        while (inner := self.left[at] != LEAF).any():
-            compared = np.where(inner, self.feature[at], 0)
-            child = np.where(values[rows, compared] <= self.threshold[at], self.left[at], self.right[at])
-            following = np.where(inner, child, at)
-            np.add.at(credit, (rows, compared), self.probability[following] - self.probability[at])
-            at = following
+        credit = np.zeros((len(tabular), self.n_tabular))
+        rows = np.arange(len(tabular))[:, None]
+        for (before, _), (at, compared) in pairwise(self._walk(tabular)):
+            # Who stands in a leaf already gains nothing, so that any column may take the zero.
+            np.add.at(credit, (rows, np.maximum(compared, 0)), self.probability[at] - self.probability[before])
         return credit / len(self.tree_start)
 
     def to_tensors(self) -> dict[str, Tensor]:
