@@ -6,7 +6,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint science clean
+.PHONY: help demo test lint science extension clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -37,6 +37,9 @@ test: lint  ## ruff, mypy and pytest, under 15 minutes on 2 cores
 
 science: $(VENV)/.test  ## the slow scientific check: null and strong cohorts (about an hour on 2 cores)
 	@$(BIN)/python Testing/Benchmarks/science.py
+
+extension: $(VENV)/.made  ## write the extension's file lists and catalogue entries
+	@$(BIN)/python .ci/extension.py
 
 clean:  ## remove the environment and the demo's output
 	@rm -rf $(VENV) demo
