@@ -10,7 +10,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .console import print_json
 from .errors import Code, CohortRefused, InputRefused, ModelRefused, RunFailed
@@ -231,7 +231,11 @@ def report(arguments: Namespace, progress: Progress) -> int:
     """``prrt report``: figures and one self-contained page."""
     from .report.html import write_report
 
-    say(f"Report: {write_report(arguments.run, progress)}")
+    page = write_report(arguments.run, progress)
+    if arguments.json:
+        print_json({"report": page})
+    else:
+        say(f"Report: {page}")
     return 0
 
 
@@ -240,6 +244,9 @@ def fit(arguments: Namespace, progress: Progress) -> int:
     from .prediction.pack import pack_model
 
     identity = pack_model(arguments.run, arguments.model, arguments.out, progress)
+    if arguments.json:
+        print_json({"folder": arguments.out, "model": identity})
+        return 0
     made = "  SYNTHETIC: trained on made patients" if identity.synthetic else ""
     say(f"Model: {arguments.out}  {identity.name}  sha256 {identity.sha256[:12]}{made}")
     return 0
@@ -250,6 +257,7 @@ def fit(arguments: Namespace, progress: Progress) -> int:
 
 def predict(arguments: Namespace, progress: Progress) -> int:
     """``prrt predict``: one study and its labs."""
+    from .prediction.document import document_of, to_json
     from .prediction.predictor import Patient
     from .prediction.predictor import predict as predict_study
 
@@ -267,26 +275,10 @@ def predict(arguments: Namespace, progress: Progress) -> int:
     )
     write_pictures(arguments, result)
     if arguments.json:
-        print_json(prediction_document(result))
+        print_json(to_json(document_of(result)))
     else:
         _say_prediction(result)
     return 0
-
-
-def prediction_document(result: PredictionResult) -> dict[str, Any]:
-    """The JSON document of one prediction, as ARCHITECTURE fixes it."""
-    prediction = result.prediction
-    return {
-        "probability_long_pfs": prediction.probability_long_pfs,
-        "group": prediction.group,
-        "interval": list(prediction.interval),
-        "lab_contributions": prediction.lab_contributions,
-        "lab_contribution_method": prediction.lab_method,
-        "warnings": texts(prediction.notices),
-        "model": prediction.model,
-        "synthetic_patient": result.synthetic_patient,
-        "research_use_only": True,
-    }
 
 
 def _labs(arguments: Namespace) -> Labs:

@@ -7,8 +7,9 @@ an error into an exit code.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class Code(str, Enum):
@@ -82,6 +83,8 @@ class Code(str, Enum):
     CANCELLED = "CANCELLED"  # the user stopped the work
     TRAINING_FAILED = "TRAINING_FAILED"  # a fold could not be fitted
     DEPENDENCY_MISSING = "DEPENDENCY_MISSING"  # an optional package is not installed
+    WORKER_DIED = "WORKER_DIED"  # the child process that did the work ended without an answer
+    RESULT_UNREADABLE = "RESULT_UNREADABLE"  # a stored or handed-over result is not what it should be
 
 
 class PRRTError(Exception):
@@ -119,7 +122,8 @@ class PRRTError(Exception):
 
     def to_json(self) -> dict[str, dict[str, str]]:
         """The object that ``--json`` prints instead of a result."""
-        return {"error": {"code": self.code.value, "message": self.message, "where": self.where, "remedy": self.remedy}}
+        said = {"code": self.code.value, "message": self.message, "where": self.where, "remedy": self.remedy}
+        return {"error": {"kind": type(self).__name__, **said}}
 
 
 def _rebuild(kind: type[PRRTError], code: Code, message: str, where: str, remedy: str) -> PRRTError:
@@ -166,3 +170,23 @@ class Cancelled(PRRTError):
     """The user stopped the work (exit 130)."""
 
     exit_code = 130
+
+
+def error_from_json(document: Mapping[str, Any]) -> PRRTError | None:
+    """The error in what ``--json`` printed, of the kind that was raised; None where the document holds no error."""
+    said = document.get("error")
+    if not isinstance(said, Mapping):
+        return None
+    kinds = {kind.__name__: kind for kind in _kinds(PRRTError)}
+    try:
+        kind, code = kinds[said["kind"]], Code(said["code"])
+    except (KeyError, ValueError):  # printed by another version
+        return None
+    message, where, remedy = (str(said.get(name, "")) for name in ("message", "where", "remedy"))
+    return kind(code, message, where=where, remedy=remedy)
+
+
+def _kinds(root: type[PRRTError]) -> Iterator[type[PRRTError]]:
+    yield root
+    for kind in root.__subclasses__():
+        yield from _kinds(kind)

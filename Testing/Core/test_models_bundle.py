@@ -141,11 +141,11 @@ def flip_a_bit(path: Path) -> None:
 
 def rename_in_hashes(out: Path, old: str, new: str) -> None:
     """As an attacker would: the list altered, and its sum made to agree."""
-    from PRRTPredictorCore.models.bundle import _overall
+    from PRRTPredictorCore.models.bundle_files import overall
 
     listed = json.loads((out / "configs/hashes.json").read_text())
     listed["files"][new] = listed["files"].pop(old)
-    listed["sha256"] = _overall(listed["files"])
+    listed["sha256"] = overall(listed["files"])
     (out / "configs/hashes.json").write_text(json.dumps(listed))
 
 
@@ -188,7 +188,7 @@ def test_an_altered_model_is_refused(tmp_path: Path, case: str) -> None:
 
 def test_an_oversized_file_is_not_even_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = packed(tmp_path / "model")
-    monkeypatch.setattr("PRRTPredictorCore.models.bundle.MAX_TEXT_BYTES", 100)
+    monkeypatch.setattr("PRRTPredictorCore.models.bundle_files.MAX_TEXT_BYTES", 100)
     with pytest.raises(ModelRefused, match="larger"):
         load_bundle(out, device="cpu")
 

@@ -1,4 +1,4 @@
-"""All numbers of a run in one record, in ``metrics.json`` and ``significance.json``, and as the paper's Table 2.
+"""All numbers of a run in one record, in ``metrics.json``, ``curves.json``, ``significance.json``, and as Table 2.
 
 Works on whatever folds are finished. The same predictions give the same bytes, on every system: the bootstrap and the
 permutations are seeded, and figures are rounded to six decimals before they are written.
@@ -16,6 +16,7 @@ from ..errors import Code, ModelRefused
 from ..files import write_json
 from ..models.registry import MODELS
 from ..records import FoldPredictions
+from .curves import curves_content
 from .discrimination import METRICS, Discrimination, MetricSummary, discriminate
 from .discrimination import prevalence_long as prevalence_of
 from .resampling import RESAMPLES, patient_codes
@@ -30,6 +31,7 @@ from .significance import (
 )
 
 METRICS_NAME = "metrics.json"
+CURVES_NAME = "curves.json"
 SIGNIFICANCE_NAME = "significance.json"
 
 
@@ -68,7 +70,7 @@ class RunSummary:
 
 
 def summarise_run(run: Path) -> RunSummary:
-    """Evaluate the finished folds of a run folder and write ``metrics.json`` and ``significance.json`` into it.
+    """Evaluate the finished folds of a run folder; write ``metrics.json``, ``curves.json`` and ``significance.json``.
 
     Raises
     ------
@@ -84,6 +86,7 @@ def summarise_run(run: Path) -> RunSummary:
     predictions = {name: store.predictions(name) for name in manifest.models}
     summary = summarise(predictions, manifest.folds, manifest.repeats)
     write_json(run / METRICS_NAME, metrics_content(summary))
+    write_json(run / CURVES_NAME, curves_content(predictions))
     write_json(run / SIGNIFICANCE_NAME, significance_content(summary))
     return summary
 

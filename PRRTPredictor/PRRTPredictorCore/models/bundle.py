@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,25 +15,26 @@ from typing import Any
 from ..errors import Code, InputRefused, ModelRefused
 from ..files import published_folder, require_folder_target
 from ..records import ModelIdentity
+from .bundle_files import (
+    CARD,
+    ENCODER,
+    HASHES,
+    INFERENCE,
+    METADATA,
+    member_names,
+    overall,
+    parse_metadata,
+    read_checked,
+    read_hashes,
+)
 from .device import resolve_device
 from .encoder_files import pack_encoder, unpack_encoder
 from .encoders import PretrainedEncoder
 from .fitted import FittedModel, FittedNetwork
 from .forest import FittedForest
-from .metadata import BundleMetadata, inference_config, model_card, monai_metadata, read_metadata
+from .metadata import BundleMetadata, inference_config, model_card, monai_metadata
 from .registry import ModelSpec
-from .weights import MAX_WEIGHT_BYTES, pack_tensors, unpack_tensors
-
-HASHES = "configs/hashes.json"
-METADATA = "configs/metadata.json"
-INFERENCE = "configs/inference.json"
-ENCODER = "models/encoder.safetensors"
-CARD = "docs/README.md"
-MAX_TEXT_BYTES = 8 << 20
-MAX_FILES = 1000
-
-_NAME = re.compile(r"(configs|models|docs)/[A-Za-z0-9_][A-Za-z0-9._-]*")
-_MEMBER = re.compile(r"models/member-\d{3}\.safetensors")
+from .weights import pack_tensors, unpack_tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +106,9 @@ def save_bundle(
     if ct_encoder is not None and metadata.spec.ct_encoder == "pretrained":
         contents[ENCODER] = pack_encoder(ct_encoder)
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
-    contents[HASHES] = _json_bytes({"sha256": _overall(hashes), "files": hashes})
+    contents[HASHES] = _json_bytes({"sha256": overall(hashes), "files": hashes})
     _write_folder(out, contents)
-    return ModelIdentity(metadata.model, _overall(hashes), metadata.synthetic)
+    return ModelIdentity(metadata.model, overall(hashes), metadata.synthetic)
 
 
 def load_bundle(path: Path, device: str = "auto") -> LoadedBundle:
@@ -131,18 +131,15 @@ def load_bundle(path: Path, device: str = "auto") -> LoadedBundle:
         ``DEVICE_MISSING``: CUDA asked for where there is none.
     """
     chosen = resolve_device(device)
-    hashes = _read_hashes(path)
-    contents = {name: _read_checked(path, name, digest) for name, digest in hashes.items()}
-    metadata = read_metadata(_parse(contents.get(METADATA, b""), METADATA))
+    hashes = read_hashes(path)
+    contents = {name: read_checked(path, name, digest) for name, digest in hashes.items()}
+    metadata = parse_metadata(contents)
     encoder = unpack_encoder(contents[ENCODER], ENCODER) if ENCODER in contents else None
-    names = sorted(name for name in contents if _MEMBER.fullmatch(name))
-    if not names:
-        raise _missing("The model folder holds no member.", "models")
-    members = tuple(_member(metadata, contents[name], name, encoder) for name in names)
+    members = tuple(_member(metadata, contents[name], name, encoder) for name in member_names(contents))
     for member in members:
         if isinstance(member, FittedNetwork):
             member.to(chosen)
-    return LoadedBundle(members, metadata, ModelIdentity(metadata.model, _overall(hashes), metadata.synthetic))
+    return LoadedBundle(members, metadata, ModelIdentity(metadata.model, overall(hashes), metadata.synthetic))
 
 
 def _member(metadata: BundleMetadata, content: bytes, name: str, encoder: PretrainedEncoder | None) -> FittedModel:
@@ -161,47 +158,6 @@ def _member(metadata: BundleMetadata, content: bytes, name: str, encoder: Pretra
             remedy="Pack the model again with `prrt fit`.",
         )
     return member
-
-
-def _read_hashes(path: Path) -> dict[str, str]:
-    if not (path / HASHES).is_file():
-        raise _missing("There is no packed model in this folder.", path.name)
-    listed = _parse(_read_file(path, HASHES, MAX_TEXT_BYTES), HASHES)
-    files = listed.get("files") if isinstance(listed, Mapping) else None
-    if not isinstance(files, Mapping) or not 0 < len(files) <= MAX_FILES:
-        raise _tampered("The list of hashes cannot be understood.", HASHES)
-    hashes = {str(name): str(digest) for name, digest in files.items()}
-    for name in hashes:
-        if not _NAME.fullmatch(name) or name == HASHES:
-            raise _tampered("The list of hashes names a file that is no part of a model.", HASHES)
-    if listed.get("sha256") != _overall(hashes):
-        raise _tampered("The list of hashes does not agree with its own sum.", HASHES)
-    _refuse_unlisted(path, hashes)
-    return hashes
-
-
-def _refuse_unlisted(path: Path, hashes: Mapping[str, str]) -> None:
-    for file in sorted((path / "models").glob("*")):
-        if f"models/{file.name}" not in hashes and not file.name.startswith("."):
-            raise _tampered("The model folder holds weights that it was not packed with.", f"models/{file.name}")
-
-
-def _read_checked(path: Path, name: str, digest: str) -> bytes:
-    content = _read_file(path, name, MAX_WEIGHT_BYTES if name.startswith("models/") else MAX_TEXT_BYTES)
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise _tampered("A file of the model is not what the model was packed with.", name)
-    return content
-
-
-def _read_file(path: Path, name: str, limit: int) -> bytes:
-    file = path / name
-    if file.is_symlink() or file.parent.is_symlink():
-        raise _tampered("A file of the model is a link to somewhere else.", name)
-    if not file.is_file():
-        raise _missing("A file of the model is gone.", name)
-    if file.stat().st_size > limit:
-        raise _tampered(f"A file of the model is larger than {limit >> 20} MB.", name)
-    return file.read_bytes()
 
 
 def _refuse_members(
@@ -233,26 +189,5 @@ def _write_folder(out: Path, contents: Mapping[str, bytes]) -> None:
             (fresh / name).write_bytes(content)
 
 
-def _overall(hashes: Mapping[str, str]) -> str:
-    return hashlib.sha256("".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes)).encode()).hexdigest()
-
-
 def _json_bytes(content: Any) -> bytes:
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode()
-
-
-def _parse(content: bytes, where: str) -> Any:
-    try:
-        return json.loads(content)
-    except ValueError as error:
-        raise _tampered("A file of the model is no JSON.", where) from error
-
-
-def _missing(message: str, where: str) -> ModelRefused:
-    remedy = "Name a folder that `prrt fit --out` wrote, complete."
-    return ModelRefused(Code.MODEL_MISSING, message, where=where, remedy=remedy)
-
-
-def _tampered(message: str, where: str) -> ModelRefused:
-    remedy = "Restore the model from where it came, or pack it again with `prrt fit`."
-    return ModelRefused(Code.MODEL_TAMPERED, message, where=where, remedy=remedy)

@@ -15,9 +15,7 @@ from torch import Tensor
 
 from ..errors import Code, ModelRefused
 from ..files import write_bytes
-
-MAX_WEIGHT_BYTES = 1 << 30
-"""No weight file of this project or of MONAI's bundle comes near 1 GiB; a larger one is not read at all."""
+from .bundle_files import MAX_WEIGHT_BYTES
 
 Layout = Mapping[str, tuple[int, ...]]
 """Tensor names and their shapes."""
