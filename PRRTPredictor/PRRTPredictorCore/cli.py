@@ -184,6 +184,7 @@ def _add_train(words: Words) -> None:
 
     report = _command(words, "report", commands.report, "figures and report.html from what a run stored")
     report.add_argument("run", type=Path, metavar="RUN")
+    _json(report)
 
 
 def _add_model(words: Words) -> None:
@@ -191,11 +192,18 @@ def _add_model(words: Words) -> None:
     fit.add_argument("--run", type=Path, required=True, metavar="RUN")
     fit.add_argument("--model", required=True, choices=MODEL_NAMES, metavar="NAME")
     fit.add_argument("--out", type=Path, required=True, metavar="MODEL")
+    _json(fit)
 
     predict = _command(words, "predict", commands.predict, "one study and its labs: prediction, saliency, scene")
     predict.add_argument("--model", type=Path, required=True, metavar="MODEL")
-    predict.add_argument("--pet", type=Path, required=True, metavar="DIR")
-    predict.add_argument("--ct", type=Path, required=True, metavar="DIR")
+    for name in ("pet", "ct"):
+        predict.add_argument(
+            f"--{name}",
+            type=Path,
+            required=True,
+            metavar="DIR|series.nrrd",
+            help=f"folder of the {name.upper()}'s DICOM files, or the series as Slicer's module hands it over",
+        )
     for name, unit, metavar in (("ast", "U/L", "U"), ("alt", "U/L", "U"), ("ggt", "U/L", "U"), ("cga", "ug/L", "UG")):
         predict.add_argument(f"--{name}", required=True, metavar=metavar, help=f"in the unit of --{name}-unit")
         predict.add_argument(f"--{name}-unit", default=unit, metavar="UNIT", help=f"default: {unit}")

@@ -73,11 +73,16 @@ def _no_target(message: str, path: Path, remedy: str) -> InputRefused:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, flush: bool = True) -> Iterator[Path]:
     """Give a temporary path beside ``path`` and rename it to ``path`` when the block ends well.
 
     The temporary name keeps the suffix of ``path`` (writers choose the format by it). When the block raises, nothing is
     left behind and an older ``path`` stays as it was.
+
+    Parameters
+    ----------
+    flush : bool
+        Force the file to the disk before the rename. Only what can be made again without loss may do without.
 
     Raises
     ------
@@ -93,7 +98,8 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        _flush_to_disk(temporary)
+        if flush:
+            _flush_to_disk(temporary)
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:

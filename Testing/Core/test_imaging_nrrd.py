@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from PRRTPredictorCore.errors import Code, PRRTError, RunFailed
-from PRRTPredictorCore.imaging.nrrd import read_nrrd, write_nrrd
-from PRRTPredictorCore.records import Volume
+from PRRTPredictorCore.imaging.nrrd import read_nrrd, read_series, write_nrrd, write_series
+from PRRTPredictorCore.prediction.sources import ct_of, pet_of
+from PRRTPredictorCore.records import Acquisition, LoadedSeries, Notice, Volume
 
 OBLIQUE = np.array(
     [[3.1, 0.4, -0.3, -101.5], [-0.35, 3.9, 0.6, 37.25], [0.5, -0.7, 4.9, -640.125], [0.0, 0.0, 0.0, 1.0]]
@@ -121,3 +126,89 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunFailed) as caught:
         write_nrrd(tmp_path / "file" / "map.nrrd", volume())
     assert caught.value.code is Code.OUTPUT
+
+
+# --- a series on its way to another process ---------------------------------------------------------------------------
+
+
+def series(dtype=np.float32) -> LoadedSeries:
+    modality, unit = ("PT", "SUVbw") if dtype == np.float32 else ("CT", "HU")
+    return LoadedSeries(
+        volume=replace(volume(dtype), modality=modality, unit=unit),
+        acquisition=Acquisition(
+            'Hersteller "Ä" & Söhne\\', "μMI 780", date(2026, 3, 31), "yes", "DOTATOC Ga-68", synthetic=True
+        ),
+        frame_of_reference_uid="1.2.3",
+        study_uid="1.2.4",
+        series_uid="1.2.5",
+        notices=(Notice("SLICES_RESAMPLED", "3.2 to 3.4 mm apart:=\nresampled % linearly."), Notice("B", "")),
+        patient_sha256="ab" * 32,
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_a_series_comes_back_whole_but_without_the_patient(tmp_path: Path, dtype) -> None:
+    written = series(dtype)
+    write_series(tmp_path / "series.nrrd", written)
+    read = (pet_of if dtype == np.float32 else ct_of)(tmp_path / "series.nrrd")
+    np.testing.assert_array_equal(read.volume.array, written.volume.array)
+    assert read.volume.array.dtype == dtype
+    np.testing.assert_array_equal(read.volume.ijk_to_lps, OBLIQUE)
+    for name in ("acquisition", "frame_of_reference_uid", "study_uid", "series_uid", "notices"):
+        assert getattr(read, name) == getattr(written, name), name
+    assert read.patient_sha256 == ""
+    assert b"abab" not in (tmp_path / "series.nrrd").read_bytes()
+    # The same voxels for everyone else.
+    np.testing.assert_array_equal(read_nrrd(tmp_path / "series.nrrd").array, written.volume.array)
+
+
+def test_simpleitk_reads_a_series_too(tmp_path: Path) -> None:
+    sitk = pytest.importorskip("SimpleITK")
+    straight = np.diag([3.0, 4.0, 5.0, 1.0])
+    written = replace(series(), volume=Volume(volume().array, straight, "PT", "SUVbw"))
+    write_series(tmp_path / "series.nrrd", written)
+    image = sitk.ReadImage(str(tmp_path / "series.nrrd"))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), written.volume.array)
+    assert image.GetSpacing() == (3.0, 4.0, 5.0)
+
+
+def test_arrays_of_other_layouts_are_written_right(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).random((6, 5, 4)).T  # neither contiguous nor float32
+    write_series(tmp_path / "series.nrrd", replace(series(), volume=Volume(values, OBLIQUE, "PT", "SUVbw")))
+    np.testing.assert_array_equal(read_series(tmp_path / "series.nrrd").volume.array, values.astype(np.float32))
+    values = np.arange(120, dtype=">i2").reshape(4, 5, 6)
+    write_series(tmp_path / "series.nrrd", replace(series(), volume=Volume(values, OBLIQUE, "CT", "HU")))
+    np.testing.assert_array_equal(read_series(tmp_path / "series.nrrd").volume.array, values)
+
+
+def test_exchanged_images_and_foreign_files_are_refused(tmp_path: Path) -> None:
+    write_series(tmp_path / "pet.nrrd", series())
+    with pytest.raises(PRRTError) as exchanged:
+        ct_of(tmp_path / "pet.nrrd")
+    assert exchanged.value.code is Code.WRONG_MODALITY
+    write_nrrd(tmp_path / "map.nrrd", volume())
+    with pytest.raises(PRRTError) as foreign:
+        read_series(tmp_path / "map.nrrd")
+    assert foreign.value.exit_code == 3
+    content = (tmp_path / "pet.nrrd").read_bytes()
+    for name, damaged in (("cut", content[:-40]), ("told", content.replace(b"study_uid", b"study_xyz"))):
+        (tmp_path / f"{name}.nrrd").write_bytes(damaged)
+        with pytest.raises(PRRTError) as refused:
+            pet_of(tmp_path / f"{name}.nrrd")
+        assert refused.value.remedy, name
+    with pytest.raises(PRRTError) as absent:
+        pet_of(tmp_path / "absent.nrrd")
+    assert absent.value.code is Code.PATH_MISSING
+
+
+def test_a_series_is_written_before_anything_is_installed(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.modules.update(dict.fromkeys(('nrrd', 'platformdirs', 'torch', 'sklearn')))\n"
+        "from pathlib import Path; import numpy as np\n"
+        "from PRRTPredictorCore.imaging.nrrd import write_series\n"
+        "from PRRTPredictorCore.records import Acquisition, LoadedSeries, Volume\n"
+        "volume = Volume(np.ones((2, 3, 4), np.float32), np.eye(4), 'PT', 'SUVbw')\n"
+        "write_series(Path(sys.argv[1]), LoadedSeries(volume, Acquisition('', '', None), '', '', ''))\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "pet.nrrd")], check=True)
+    assert read_series(tmp_path / "pet.nrrd").volume.shape == (2, 3, 4)

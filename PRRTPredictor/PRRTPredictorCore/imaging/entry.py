@@ -41,8 +41,8 @@ def to_sidecar(study: PreparedStudy, key: str, voxels_sha256: str) -> bytes:
         "voxels_sha256": voxels_sha256,
         "shape": list(study.grid.shape),
         "ijk_to_lps": study.grid.ijk_to_lps.tolist(),
-        "pet_acquisition": _acquisition_to_json(study.pet_acquisition),
-        "ct_acquisition": _acquisition_to_json(study.ct_acquisition),
+        "pet_acquisition": acquisition_to_json(study.pet_acquisition),
+        "ct_acquisition": acquisition_to_json(study.ct_acquisition),
         "notices": [asdict(notice) for notice in study.notices],
     }
     return json.dumps({"sha256": _digest(body), "body": body}, indent=1).encode()
@@ -59,8 +59,8 @@ def from_sidecar(content: bytes, key: str) -> Sidecar | None:
         return Sidecar(
             body["voxels_sha256"],
             CommonGrid((k, j, i), np.array(body["ijk_to_lps"], dtype=np.float64)),
-            _acquisition_from_json(body["pet_acquisition"]),
-            _acquisition_from_json(body["ct_acquisition"]),
+            acquisition_from_json(body["pet_acquisition"]),
+            acquisition_from_json(body["ct_acquisition"]),
             tuple(Notice(**notice) for notice in body["notices"]),
         )
     except (ValueError, KeyError, TypeError):
@@ -71,10 +71,12 @@ def _digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def _acquisition_to_json(acquisition: Acquisition) -> Mapping[str, Any]:
+def acquisition_to_json(acquisition: Acquisition) -> Mapping[str, Any]:
+    """How a series was made, in JSON values."""
     return asdict(acquisition) | {"date": acquisition.date.isoformat() if acquisition.date else None}
 
 
-def _acquisition_from_json(stored: Mapping[str, Any]) -> Acquisition:
+def acquisition_from_json(stored: Mapping[str, Any]) -> Acquisition:
+    """The way back; KeyError, TypeError or ValueError for anything else."""
     day = stored["date"]
     return Acquisition(**{**stored, "date": date.fromisoformat(day) if day else None})

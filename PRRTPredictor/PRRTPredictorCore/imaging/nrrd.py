@@ -1,16 +1,26 @@
-"""Volumes as NRRD files in LPS, the exchange format that Slicer, SimpleITK and MITK read alike."""
+"""Volumes as NRRD files in LPS, the exchange format that Slicer, SimpleITK and MITK read alike.
+
+A whole series, with how it was acquired, can be handed to another process as one such file.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 
 from ..errors import Code, DicomRefused, InputRefused
 from ..files import replacing
-from ..records import Modality, Unit, Volume
+from ..records import LoadedSeries, Modality, Notice, Unit, Volume
+from .entry import acquisition_from_json, acquisition_to_json
 
 _SPACE = "left-posterior-superior"
+_SERIES_KEY = "prrt_series"
 
 
 def write_nrrd(path: Path, volume: Volume) -> None:
@@ -61,6 +71,91 @@ def read_nrrd(path: Path, modality: Modality | None = None, unit: Unit | None = 
     InputRefused
         ``BAD_GEOMETRY``: not a readable three-dimensional NRRD with a patient space and a known unit.
     """
+    array, header = _read(path)
+    return _volume(path, array, header, modality, unit)
+
+
+def write_series(path: Path, series: LoadedSeries) -> None:
+    """Write a series for another process of this user: uncompressed, with acquisition, notices and UIDs.
+
+    The file is private: it names dates and UIDs. It never holds who the patient is; ``patient_sha256`` and ``suv`` stay
+    behind. Needs nothing but numpy, so that Slicer can write it before anything is installed.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.nrrd``; lies in a folder that only the user may read.
+
+    Raises
+    ------
+    RunFailed
+        ``OUTPUT``: the file cannot be written there.
+    """
+    array = series.volume.array
+    kept = array if array.dtype == np.int16 else array.astype(np.float32, copy=False)
+    with replacing(path, flush=False) as temporary, temporary.open("wb") as stream:
+        stream.write(_series_header(series, kept).encode("ascii"))
+        stream.write(np.ascontiguousarray(kept, dtype=kept.dtype.newbyteorder("<")).data)
+
+
+def read_series(path: Path) -> LoadedSeries:
+    """Read what :func:`write_series` wrote.
+
+    Raises
+    ------
+    DicomRefused
+        ``PATH_MISSING``: no such file.
+    InputRefused
+        ``BAD_GEOMETRY``: not such a file.
+    """
+    array, header = _read(path)
+    try:
+        stored = json.loads(unquote(header[_SERIES_KEY]))
+        return LoadedSeries(
+            volume=_volume(path, array, header),
+            acquisition=acquisition_from_json(stored["acquisition"]),
+            frame_of_reference_uid=str(stored["frame_of_reference_uid"]),
+            study_uid=str(stored["study_uid"]),
+            series_uid=str(stored["series_uid"]),
+            notices=tuple(Notice(**notice) for notice in stored["notices"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _refused(path, "The NRRD does not say how the series was acquired.") from error
+
+
+def _series_header(series: LoadedSeries, array: np.ndarray[Any, Any]) -> str:
+    def vector(values: Any) -> str:
+        return f"({','.join(repr(float(value)) for value in values)})"
+
+    affine = series.volume.ijk_to_lps
+    stored = {
+        "acquisition": acquisition_to_json(series.acquisition),
+        "frame_of_reference_uid": series.frame_of_reference_uid,
+        "study_uid": series.study_uid,
+        "series_uid": series.series_uid,
+        "notices": [asdict(notice) for notice in series.notices],
+    }
+    lines = (
+        "NRRD0005",
+        f"type: {'short' if array.dtype == np.int16 else 'float'}",
+        "dimension: 3",
+        f"space: {_SPACE}",
+        f"sizes: {' '.join(str(size) for size in reversed(array.shape))}",
+        f"space directions: {' '.join(vector(column) for column in affine[:3, :3].T)}",
+        "kinds: domain domain domain",
+        "endian: little",
+        "encoding: raw",
+        f"space origin: {vector(affine[:3, 3])}",
+        'space units: "mm" "mm" "mm"',
+        f"modality:={series.volume.modality}",
+        f"unit:={series.volume.unit}",
+        # Percent-encoded: a NRRD header is ASCII, and readers differ in what they make of a backslash.
+        f"{_SERIES_KEY}:={quote(json.dumps(stored, ensure_ascii=False), safe=' {}[]:,/')}",
+    )
+    return "\n".join(lines) + "\n\n"
+
+
+def _read(path: Path) -> tuple[np.ndarray[Any, Any], Mapping[str, Any]]:
     import zlib
 
     import nrrd
@@ -71,6 +166,16 @@ def read_nrrd(path: Path, modality: Modality | None = None, unit: Unit | None = 
         array, header = nrrd.read(str(path), index_order="C")
     except (nrrd.NRRDError, ValueError, OSError, EOFError, StopIteration, zlib.error) as error:
         raise _refused(path, "The file is not a readable NRRD.") from error
+    return array, header
+
+
+def _volume(
+    path: Path,
+    array: np.ndarray[Any, Any],
+    header: Mapping[str, Any],
+    modality: Modality | None = None,
+    unit: Unit | None = None,
+) -> Volume:
     to_lps = {_SPACE: np.eye(3), "right-anterior-superior": np.diag([-1.0, -1.0, 1.0])}.get(str(header.get("space")))
     if array.ndim != 3 or to_lps is None or "space directions" not in header or "space origin" not in header:
         raise _refused(path, "The NRRD is not three-dimensional or does not say where it lies in the patient.")

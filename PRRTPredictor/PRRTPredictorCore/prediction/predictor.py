@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..cohort.labs import lab_notices
-from ..dicom.series import load_ct
-from ..dicom.suv import load_pet
 from ..errors import Code, InputRefused
 from ..imaging.mapping import to_pet_geometry
 from ..imaging.preprocess import prepare_study
@@ -19,6 +17,7 @@ from ..models.bundle import LoadedBundle, load_bundle
 from ..progress import Progress, silent
 from ..records import LABS, Labs, LoadedSeries, Notice, Prediction, PreparedStudy, Volume
 from .ranges import range_notices
+from .sources import ImageSource, ct_of, pet_of
 
 if TYPE_CHECKING:
     from ..explain.importance import LabContributions
@@ -85,8 +84,8 @@ class Patient:
 
 def predict(
     model: Path | LoadedBundle,
-    pet: Path | Sequence[Path],
-    ct: Path | Sequence[Path],
+    pet: ImageSource,
+    ct: ImageSource,
     patient: Patient,
     *,
     device: str = "auto",
@@ -99,8 +98,9 @@ def predict(
     ----------
     model : Path or LoadedBundle
         A model folder as ``prrt fit`` packs it.
-    pet, ct : Path or sequence of Path
-        DICOM files of one series each, or the folders that hold them.
+    pet, ct : Path, sequence of Path or LoadedSeries
+        DICOM files of one series each, the folders that hold them, ``.nrrd`` files of
+        :func:`~PRRTPredictorCore.imaging.nrrd.write_series`, or the series themselves.
     patient : Patient
         Labs, and the extra inputs that the model asks for.
     device : {"auto", "cpu", "cuda"}
@@ -125,9 +125,9 @@ def predict(
     bundle = model if isinstance(model, LoadedBundle) else load_bundle(model, device=device)
     tabular = patient.tabular(bundle.metadata.tabular_names)
     step("PET")
-    loaded_pet = load_pet(pet)
+    loaded_pet = pet_of(pet)
     step("CT")
-    loaded_ct = load_ct(ct)
+    loaded_ct = ct_of(ct)
     step("common grid")
     study = prepare_study(loaded_pet, loaded_ct, bundle.metadata.preprocess)
     step("ensemble")
