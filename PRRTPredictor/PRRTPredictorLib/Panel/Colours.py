@@ -1,0 +1,26 @@
+"""Colours of words in the panel, readable on Slicer's light and dark themes alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+
+_ON_LIGHT, _ON_DARK = "#b3261e", "#ff8a80"
+_DARK_BELOW = 128
+
+
+def alertColour(widget: Any) -> str:
+    """Red for what must not be overlooked, as "#rrggbb"; never the only sign, always beside words."""
+    background = widget.palette.color(qt.QPalette.Window)
+    return _ON_DARK if background.lightness() < _DARK_BELOW else _ON_LIGHT
+
+
+def showAlert(label: Any, text: str, alert: bool = True) -> None:
+    """Show ``text`` in a label, in the alert colour with a sign before it or, with ``alert`` False, plainly.
+
+    An empty text hides the label.
+    """
+    label.setText(f"⚠ {text}" if alert and text else text)
+    label.setStyleSheet(f"color: {alertColour(label)}" if alert else "")
+    label.setVisible(bool(text))
