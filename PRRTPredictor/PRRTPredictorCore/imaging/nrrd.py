@@ -150,7 +150,7 @@ def _series_header(series: LoadedSeries, array: np.ndarray[Any, Any]) -> str:
         f"modality:={series.volume.modality}",
         f"unit:={series.volume.unit}",
         # Percent-encoded: a NRRD header is ASCII, and readers differ in what they make of a backslash.
-        f"{_SERIES_KEY}:={quote(json.dumps(stored, ensure_ascii=False), safe=' {}[]:,/')}",
+        f"{_SERIES_KEY}:=" + quote(json.dumps(stored, ensure_ascii=False), safe=' {}[]:,/"'),
     )
     return "\n".join(lines) + "\n\n"
 
