@@ -104,13 +104,12 @@ class LabsSection(Section):
         for field in self._dates:
             field.refresh()
         sheet = labSheetOf(node)
+        given = {lab for lab, entry in sheet.entries().items() if entry.given}
         remarks = sheet.remarks()
         for field, label in self._remarks.items():
-            showAlert(label, remarks.get(field, ""), alert=self._given(field))
+            # An empty field says so itself; dates matter once there are values.
+            worthSaying = field in given if field in LABS else bool(given)
+            remark = remarks.get(field, "") if worthSaying else ""
+            showAlert(label, remark, alert=field in LABS or field in sheet.refused)
         ratio = sheet.deRitis
-        self.ui.deRitisLabel.setText(_("AST and ALT needed") if ratio is None else f"{ratio:.2f}")
-
-    def _given(self, field: str) -> bool:
-        """Whether there is a value to warn of; what is merely missing is said without alarm."""
-        node = self.panel.parameterNode
-        return getattr(node, field) > 0 if field in LABS else bool(node.labsDate or node.firstCycleDate)
+        self.ui.deRitisLabel.setText(_("needs AST and ALT") if ratio is None else f"{ratio:.2f}")

@@ -119,12 +119,23 @@ class StudySection(Section):
         table.setRowCount(len(rows))
         for index, row in enumerate(rows):
             for column, text in enumerate((row.patient, row.date, row.pet, row.ct, row.missing)):
-                table.setItem(index, column, _cell(text, row))
+                table.setItem(index, column, self._cell(text, row))
         table.setSortingEnabled(True)
         self._filter()
         if selected:
             self.selectStudy(selected)
         self._showSelection()
+
+    def _cell(self, text: str, row: StudyRow) -> Any:
+        """A table cell; the pointer shows the whole row, since narrow columns cut the text off."""
+        cell = qt.QTableWidgetItem(text)
+        cell.setData(qt.Qt.UserRole, row.studyUid)
+        lines = [fact for fact in (row.patient, row.patientId, row.date, row.pet, row.ct) if fact]
+        if row.missing:
+            lines.append(_("Cannot be used: {reason}").format(reason=row.missing))
+            cell.setForeground(qt.QBrush(self.ui.studyTable.palette.color(qt.QPalette.Disabled, qt.QPalette.Text)))
+        cell.setToolTip("\n".join(lines))
+        return cell
 
     def _filter(self) -> None:
         table = self.ui.studyTable
@@ -200,20 +211,6 @@ class StudySection(Section):
         self.listStudies()
         self.selectStudy(studyUid)
         return studyUid
-
-
-def _cell(text: str, row: StudyRow) -> Any:
-    """A table cell; the pointer shows the whole row, since narrow columns cut the text off."""
-    cell = qt.QTableWidgetItem(text)
-    cell.setData(qt.Qt.UserRole, row.studyUid)
-    facts = (row.patient, row.patientId, row.date, row.pet, row.ct)
-    lines = [fact for fact in facts if fact]
-    if row.missing:
-        lines.append(_("Cannot be used: {reason}").format(reason=row.missing))
-    cell.setToolTip("\n".join(lines))
-    if row.missing:
-        cell.setForeground(qt.QBrush(qt.QColor(qt.Qt.gray)))
-    return cell
 
 
 @contextmanager
