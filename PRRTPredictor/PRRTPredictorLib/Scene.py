@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from PRRTPredictorCore.errors import Code, DicomRefused, InputRefused, RunFailed
 from PRRTPredictorCore.records import Volume
+from PRRTPredictorLib.Views import LOWER_ROW, UPPER_ROW, fitViews, layRow, nodesOf, placeRow, setLayout
 from PRRTPredictorLib.Volumes import addVolumeNode, mrml, rasFromLps, volumeFromNode
 
 CT_WINDOW_HU = (-160.0, 240.0)
@@ -31,9 +32,6 @@ INFERNO = "vtkMRMLColorTableNodeFileInferno.txt"
 """Identifiers of colour nodes that every Slicer brings along; they are referred to, never saved."""
 
 FOLDER = "PRRTPredictor study"
-_PLANES = (("Red", "Axial", 2), ("Green", "Coronal", 1), ("Yellow", "Sagittal", 0))
-"""Slicer's three views: layout name, orientation, and the RAS axis along which the view steps."""
-_VIEW_PIXELS = 512
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,7 @@ def readScene(path: Path) -> SceneContent:
     addColours(scene)
     found = {}
     if _load(scene, path):
-        for node in _nodesOf(scene, "vtkMRMLScalarVolumeNode"):
+        for node in nodesOf(scene, "vtkMRMLScalarVolumeNode"):
             volume = volumeFromNode(node)
             found["saliency" if volume.unit == "saliency" else volume.modality] = (node, volume)
     if "PT" not in found or "CT" not in found:
@@ -175,8 +173,17 @@ def addColours(scene: Any) -> None:
 
 
 def showWindow(node: Any, window: tuple[float, float], colourId: str, threshold: float | None = None) -> Any:
-    """Give a volume node a display node with a fixed window, a colour node and, if asked for, a lower threshold."""
-    display = node.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode", f"{node.GetName()} display")
+    """Give a volume node's display a fixed window, a colour node and, if asked for, a lower threshold.
+
+    Returns
+    -------
+    vtkMRMLScalarVolumeDisplayNode
+        The node's own, made where it had none.
+    """
+    display = node.GetScalarVolumeDisplayNode()
+    if display is None:
+        display = node.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode", f"{node.GetName()} display")
+        node.SetAndObserveDisplayNodeID(display.GetID())
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(*window)
     display.SetAndObserveColorNodeID(colourId)
@@ -185,7 +192,6 @@ def showWindow(node: Any, window: tuple[float, float], colourId: str, threshold:
         display.SetAutoThreshold(False)
         display.SetThreshold(threshold, window[1])
         display.SetApplyThreshold(True)
-    node.SetAndObserveDisplayNodeID(display.GetID())
     return display
 
 
@@ -204,49 +210,16 @@ def _arrangeViews(
     """Three planes through the hottest spot, with PET over CT; and, given saliency, the same with it over CT."""
     layoutNode = mrml().vtkMRMLLayoutNode
     both = nodes.saliency is not None
-    _setLayout(scene, layoutNode.SlicerLayoutThreeOverThreeView if both else layoutNode.SlicerLayoutFourUpView)
-    rows = [("", nodes.pet, PET_OPACITY)]
+    setLayout(scene, layoutNode.SlicerLayoutThreeOverThreeView if both else layoutNode.SlicerLayoutFourUpView)
+    rows = [(UPPER_ROW, nodes.pet, PET_OPACITY)]
     if both:
-        rows.append(("+", nodes.saliency, SALIENCY_OPACITY))
-    for suffix, foreground, opacity in rows:
-        for layoutName, orientation, axis in _PLANES:
-            # The whole body stays in view; only along its normal does a plane go to the spot.
-            through = centreRas.copy()
-            through[axis] = spotRas[axis]
-            view = _viewNode(scene, "vtkMRMLSliceNode", layoutName + suffix)
-            view.SetOrientation(orientation)
-            view.SetDimensions(_VIEW_PIXELS, _VIEW_PIXELS, 1)
-            view.SetFieldOfView(sizeMm, sizeMm, 1.0)
-            view.JumpSliceByCentering(*through)
-            composite = _viewNode(scene, "vtkMRMLSliceCompositeNode", layoutName + suffix)
-            composite.SetBackgroundVolumeID(nodes.ct.GetID())
-            composite.SetForegroundVolumeID(foreground.GetID())
-            composite.SetForegroundOpacity(opacity)
-            composite.SetLinkedControl(True)
-
-
-def _setLayout(scene: Any, arrangement: int) -> None:
-    """Choose Slicer's layout of that number; its view nodes come into being with it."""
-    slicer = mrml()
-    layout = scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
-    if layout is None:
-        slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
-        logic = slicer.vtkMRMLLayoutLogic()
-        logic.SetMRMLScene(scene)
-        layout = logic.GetLayoutNode()
-    layout.SetViewArrangement(arrangement)
-
-
-def _viewNode(scene: Any, className: str, layoutName: str) -> Any:
-    """The scene's node for the view of that name, made where it is not there yet."""
-    existing = scene.GetSingletonNode(layoutName, className)
-    if existing is not None:
-        return existing
-    node = scene.CreateNodeByClass(className)
-    node.UnRegister(None)  # Python holds it now
-    node.SetLayoutName(layoutName)
-    node.SetName(layoutName)
-    return scene.AddNode(node)
+        rows.append((LOWER_ROW, nodes.saliency, SALIENCY_OPACITY))
+    for row, foreground, opacity in rows:
+        placeRow(scene, row, centreRas, spotRas)
+        layRow(scene, row, nodes.ct, foreground, opacity)
+    # The bundle is opened in windows of any shape, and Slicer keeps the height then: the longest edge fits in all.
+    cube = np.array([centreRas - sizeMm / 2, centreRas + sizeMm / 2])
+    fitViews(scene, cube, rows=tuple(row for row, _, _ in rows))
 
 
 def _centre(volume: Volume) -> NDArray[np.float64]:
@@ -306,9 +279,3 @@ def _notWritten(path: Path, reason: str) -> RunFailed:
         where=path.name,
         remedy="Choose a folder that you may write to and that has free space.",
     )
-
-
-def _nodesOf(scene: Any, className: str) -> list[Any]:
-    nodes = scene.GetNodesByClass(className)
-    nodes.UnRegister(None)
-    return [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
