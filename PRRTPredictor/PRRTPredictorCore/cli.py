@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from . import __version__, commands
-from .console import abandon_stdout, listening, print_refusal, steady_streams
+from .console import END_WITH_PARENT, abandon_stdout, end_with_parent, listening, print_refusal, steady_streams
 from .errors import Cancelled, Code, PRRTError, RunFailed
 from .models.registry import MODELS
 from .records import RESEARCH_USE_NOTICE
@@ -25,12 +25,14 @@ EXIT_DONE, EXIT_USAGE, EXIT_REFUSED, EXIT_FAILED, EXIT_CANCELLED = 0, 2, 3, 4, 1
 MODEL_NAMES = tuple(MODELS)
 
 EPILOG = f"""exit codes: 0 done, 2 wrong usage, 3 input refused, 4 the run failed, 130 cancelled
+environment: {END_WITH_PARENT}=1 ends the command, and all that it started, when its standard input closes
 {RESEARCH_USE_NOTICE}"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     steady_streams()
+    end_with_parent()
     arguments = build_parser().parse_args(argv)
     as_json = bool(getattr(arguments, "json", False))
     _quiet_libraries()

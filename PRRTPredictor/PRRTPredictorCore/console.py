@@ -7,6 +7,7 @@ import json
 import math
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -70,6 +71,48 @@ def abandon_stdout() -> None:
     """Point stdout nowhere, so that what is still buffered does not fail again when the interpreter exits."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+END_WITH_PARENT = "PRRT_END_WITH_PARENT"
+"""Environment variable: set to 1, the process ends when its standard input does."""
+
+_ENDED_BY_PARENT = 130
+
+
+def end_with_parent() -> None:
+    """Where the environment asks for it, end this process and all that it started as soon as standard input closes.
+
+    Whoever starts the work as a child process holds the other end of a pipe; the system closes that end when the
+    parent is gone, however it died.
+    """
+    if os.environ.pop(END_WITH_PARENT, "") != "1":  # taken out, so that it does not reach the children
+        return
+    # The pipe gets another number that children do not inherit: on Windows a child hangs at its start when its standard
+    # input is being read by somebody else.
+    pipe = os.dup(0)
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nowhere, 0)
+    os.close(nowhere)
+    threading.Thread(target=_end_after, args=(pipe,), daemon=True, name="end with parent").start()
+
+
+def _end_after(pipe: int) -> None:
+    with suppress(OSError):
+        while os.read(pipe, 1024):
+            pass
+    _end_children()
+    os._exit(_ENDED_BY_PARENT)
+
+
+def _end_children() -> None:
+    try:
+        import psutil
+    except ImportError:  # nothing that starts children runs without it
+        return
+    with suppress(psutil.Error):
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                child.kill()
 
 
 class Eta:
