@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,18 @@ def stored_frames(source: PixelSource) -> Iterator[NDArray[Any]]:
         yield _stored_bits(frame, source)
     if count != source.frames:
         raise truncated(source.path, f"The file holds {count} of {source.frames} frames.")
+
+
+def can_decode(source: PixelSource) -> bool:
+    """Whether the decoder that a file's transfer syntax needs is installed."""
+    if source.offset is not None or source.transfer_syntax == DeflatedExplicitVRLittleEndian:
+        return True
+    if source.transfer_syntax in _JPEG_BY_GDCM and source.bits_stored > 8:
+        return find_spec("gdcm") is not None
+    try:
+        return bool(get_decoder(UID(source.transfer_syntax)).is_available)
+    except NotImplementedError:
+        return False
 
 
 # --- checks -----------------------------------------------------------------------------------------------------------

@@ -121,10 +121,24 @@ def load_ct(source: Source, progress: Progress = silent) -> LoadedSeries:
         BAD_GEOMETRY, DUPLICATE_SLICES, MISSING_SLICES, GANTRY_TILT.
     """
     scan = scan_series(source, "CT", progress)
-    notices = _hounsfield_notices(scan.headers)
+    require_hounsfield(scan.headers)
     check_geometry(scan)
-    volume, resampled = to_volume(decode(scan, progress), "CT", "HU")
-    return loaded_series(volume, scan.headers[0], notices + resampled)
+    return ct_of_stack(decode(scan, progress))
+
+
+def ct_of_stack(stack: FrameStack) -> LoadedSeries:
+    """Turn decoded slices into a series in HU.
+
+    Raises
+    ------
+    DicomRefused
+        WRONG_MODALITY, as :func:`load_ct`.
+    GeometryRefused
+        As :func:`load_ct`.
+    """
+    notices = require_hounsfield(stack.headers)
+    volume, resampled = to_volume(stack, "CT", "HU")
+    return loaded_series(volume, stack.headers[0], notices + resampled)
 
 
 def loaded_series(volume: Volume, header: Dataset, notices: tuple[Notice, ...] = ()) -> LoadedSeries:
@@ -135,18 +149,25 @@ def loaded_series(volume: Volume, header: Dataset, notices: tuple[Notice, ...] =
         frame_of_reference_uid=text(header, "FrameOfReferenceUID"),
         study_uid=text(header, "StudyInstanceUID"),
         series_uid=text(header, "SeriesInstanceUID"),
-        patient_sha256=_patient_sha256(header),
+        patient_sha256=patient_sha256(text(header, "PatientID")),
         notices=notices,
     )
 
 
-def _patient_sha256(header: Dataset) -> str:
-    """Hash of the patient's identifier, however it is capitalised; empty where there is none."""
-    identifier = text(header, "PatientID").casefold()
+def patient_sha256(patient_id: str) -> str:
+    """Hash of a patient's identifier, however it is capitalised; empty where there is none."""
+    identifier = patient_id.casefold()
     return hashlib.sha256(identifier.encode()).hexdigest() if identifier else ""
 
 
-def _hounsfield_notices(headers: Sequence[Dataset]) -> tuple[Notice, ...]:
+def require_hounsfield(headers: Sequence[Dataset]) -> tuple[Notice, ...]:
+    """Refuse a CT whose header names another unit; tell where it names none.
+
+    Raises
+    ------
+    DicomRefused
+        WRONG_MODALITY.
+    """
     kinds = {text(header, "RescaleType").upper() for header in headers}
     foreign = sorted(kinds - {"", "HU", "US"})
     if foreign:

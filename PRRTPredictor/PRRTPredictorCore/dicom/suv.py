@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from ..errors import Code
 from ..progress import Progress, silent
 from ..records import LoadedSeries, Notice, SuvReport
-from .frames import Source, decode, scan_series
+from .frames import FrameStack, Source, decode, scan_series
 from .headers import number, text
 from .series import check_geometry, loaded_series, to_volume
 from .suv_body import NORMALISING_MASS_KG, to_body_weight
@@ -95,8 +95,19 @@ def load_pet(source: Source, progress: Progress = silent) -> LoadedSeries:
     scan = scan_series(source, "PT", progress)
     scale = suv_scale(scan.headers)
     check_geometry(scan)
-    volume, resampled = to_volume(decode(scan, progress), "PT", "SUVbw", scale.factors)
-    series = loaded_series(volume, scan.headers[0], scale.notices + resampled)
+    return pet_of_stack(decode(scan, progress), scale)
+
+
+def pet_of_stack(stack: FrameStack, scale: SuvScale) -> LoadedSeries:
+    """Turn decoded slices into a series in SUVbw; the scale is that of the same slices' headers.
+
+    Raises
+    ------
+    GeometryRefused
+        As :func:`load_pet`.
+    """
+    volume, resampled = to_volume(stack, "PT", "SUVbw", scale.factors)
+    series = loaded_series(volume, stack.headers[0], scale.notices + resampled)
     return replace(series, suv=scale.report, acquisition=replace(series.acquisition, tracer=scale.report.tracer))
 
 
