@@ -265,13 +265,14 @@ def _seriesOfExamination(database: DicomDatabase, studyUid: str) -> list[_Series
     home = _imagesOfStudy(database, studyUid)
     if not home:
         return []
-    elsewhere = [
-        one
-        for other in database.studiesForPatient(patient)
-        if other != studyUid
-        for one in _imagesOfStudy(database, other)
-        if any(one.modality != mine.modality and _sameExamination(database, mine, one) for mine in home)
-    ]
+    elsewhere: list[_Series] = []
+    for other in database.studiesForPatient(patient):
+        theirs = _imagesOfStudy(database, other) if other != studyUid else []
+        # The whole study of a partner is read: a PET's own CT goes before one in another study.
+        if any(
+            one.modality != mine.modality and _sameExamination(database, mine, one) for mine in home for one in theirs
+        ):
+            elsewhere += theirs
     return home + elsewhere
 
 
