@@ -5,19 +5,13 @@ The work is done in ``PRRTPredictorLib`` (Slicer's side: nodes, views, panel sec
 Slicer does not bring along.
 """
 
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
 import slicer
 import vtk
-from PRRTPredictorLib.Dependencies import Dependencies
-from PRRTPredictorLib.LabSheet import LabSheet
-from PRRTPredictorLib.Panel.ExplanationSection import ExplanationSection
-from PRRTPredictorLib.Panel.LabsSection import LabsSection
-from PRRTPredictorLib.Panel.PredictionSection import PredictionSection
-from PRRTPredictorLib.Panel.StudySection import StudySection
 from PRRTPredictorLib.Panel.TrainingSection import TrainingSection
-from PRRTPredictorLib.PredictionLogic import PredictionLogic
 from PRRTPredictorLib.TrainingLogic import TrainingLogic
 from slicer import vtkMRMLColorNode, vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
@@ -26,13 +20,21 @@ from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterN
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
 
 from PRRTPredictorCore.cohort.labs import accepted_units
+from PRRTPredictorLib.Dependencies import Dependencies
+from PRRTPredictorLib.LabSheet import LabSheet
 from PRRTPredictorLib.Panel import Section
+from PRRTPredictorLib.Panel.ExplanationSection import ExplanationSection
 from PRRTPredictorLib.Panel.JobTimer import JobTimer
+from PRRTPredictorLib.Panel.LabsSection import LabsSection
+from PRRTPredictorLib.Panel.PredictionSection import PredictionSection
+from PRRTPredictorLib.Panel.StudySection import StudySection
+from PRRTPredictorLib.PredictionLogic import PredictionLogic
 
 PRRTTrainingLogic = TrainingLogic
 """Batch cross-validation without widgets, for headless scripts."""
@@ -266,3 +268,62 @@ class PRRTPredictorLogic(ScriptedLoadableModuleLogic):
     def getParameterNode(self) -> PRRTPredictorParameterNode:
         """The scene's parameter node of this module, made when there is none."""
         return PRRTPredictorParameterNode(super().getParameterNode())
+
+
+class PRRTPredictorTest(ScriptedLoadableModuleTest):
+    """From a made patient in the DICOM database to checked laboratory values, through the panel.
+
+    Needs nothing that Slicer does not bring along; the user's own database is left alone.
+    """
+
+    def setUp(self) -> None:
+        """Begin with an empty scene."""
+        slicer.mrmlScene.Clear()
+
+    def runTest(self) -> None:
+        """Run everything."""
+        self.setUp()
+        self.test_studyAndLabs()
+
+    def test_studyAndLabs(self) -> None:
+        """Demo patient -> study table -> Load -> SUV over HU -> labs with a remark where one is due."""
+        from DICOMLib import DICOMUtils
+
+        panel = slicer.util.getModuleWidget("PRRTPredictor")
+        with (
+            tempfile.TemporaryDirectory(prefix="prrt-test-", ignore_cleanup_errors=True) as folder,
+            DICOMUtils.TemporaryDICOMDatabase(folder),
+        ):
+            panel.enter()
+            self.delayDisplay(_("Creating a SYNTHETIC patient"))
+            panel.ui.demoPatientButton.click()
+            assert panel.ui.studyTable.rowCount == 1
+            self.delayDisplay(_("Loading the study"))
+            panel.ui.loadStudyButton.click()
+            self._checkStudy(panel)
+            self._checkLabs(panel)
+        panel.enter()
+        self.delayDisplay(_("Test passed"))
+
+    def _checkStudy(self, panel: PRRTPredictorWidget) -> None:
+        node = panel.parameterNode
+        assert node.petVolume is not None
+        assert node.ctVolume is not None
+        highest = slicer.util.arrayFromVolume(node.petVolume).max()
+        assert highest > 5, "a demo patient's PET has metastases"
+        assert highest < 1000, "the PET is not in SUVbw"
+        assert slicer.util.arrayFromVolume(node.ctVolume).min() < -500, "the CT is not in HU"
+        assert "SYNTHETIC" in panel.ui.studyStatusLabel.text
+        assert panel.ui.petVolumeComboBox.currentNode() is node.petVolume
+
+    def _checkLabs(self, panel: PRRTPredictorWidget) -> None:
+        ui = panel.ui
+        for spinBox, value in ((ui.astSpinBox, 30), (ui.altSpinBox, 24), (ui.ggtSpinBox, 55), (ui.cgaSpinBox, 120)):
+            spinBox.setValue(value)
+        assert ui.deRitisLabel.text == "1.25"
+        assert ui.altRemarkLabel.text == ""
+        assert panel.labSheet().labs().values() == (30, 24, 55, 120)
+        ui.altSpinBox.setValue(24_000)
+        assert "ALT" in ui.altRemarkLabel.text
+        ui.altSpinBox.setValue(24)
+        assert ui.altRemarkLabel.text == ""

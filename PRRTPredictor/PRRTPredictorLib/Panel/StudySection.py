@@ -183,7 +183,8 @@ class StudySection(Section):
     def _onShow(self, *_unused: Any) -> None:
         node = self.panel.parameterNode
         with reporting():
-            showStudy(self.panel.scene, node.petVolume, node.ctVolume)
+            # Nothing is known of a volume without a unit, unless the user vouches for it.
+            showStudy(self.panel.scene, node.petVolume, node.ctVolume, suvPerUnit=1.0 if node.assumeUnits else None)
 
     def load(self, studyUid: str, progress: Progress) -> None:
         """Load a study of the database, make it the panel's study and show it.
