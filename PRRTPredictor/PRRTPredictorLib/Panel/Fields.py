@@ -107,7 +107,10 @@ class ChoiceField(Field):
 
 
 class ChecklistField(Field):
-    """A ``QListWidget`` with a check box an item, for a list of names."""
+    """A ``QListWidget`` with a check box an item, for a list of names; no name stands for all of them.
+
+    One item always stays checked, since unchecking the last would mean to check all.
+    """
 
     def __init__(self, name: str, widget: Any, choices: Sequence[Choice]) -> None:
         super().__init__(name)
@@ -120,14 +123,22 @@ class ChecklistField(Field):
             item.setCheckState(qt.Qt.Unchecked)
         widget.connect("itemChanged(QListWidgetItem*)", self.edited)
 
+    def edited(self, *_: Any) -> None:
+        """Store the checked names; the last one cannot be unchecked."""
+        if self.read():
+            super().edited()
+        else:
+            self.refresh()
+
     def read(self) -> list[str]:
         """The checked names, in the order of the list."""
         return [value for row, value in enumerate(self._values) if self.widget.item(row).checkState() == qt.Qt.Checked]
 
     def write(self, value: Sequence[str]) -> None:
-        """Check exactly the given names."""
+        """Check the given names, and no other."""
         for row, name in enumerate(self._values):
-            self.widget.item(row).setCheckState(qt.Qt.Checked if name in value else qt.Qt.Unchecked)
+            checked = name in value or not value
+            self.widget.item(row).setCheckState(qt.Qt.Checked if checked else qt.Qt.Unchecked)
 
 
 class RadioField(Field):

@@ -1,0 +1,97 @@
+"""The results of a run in the panel: Table 2, plots on request, and which model to use."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from PRRTPredictorCore.evaluation.results import ModelResult, RunResults
+from PRRTPredictorLib.Messages import reporting
+from PRRTPredictorLib.Panel.Words import badge
+
+_ROWS_SEEN = 9
+
+
+class RunResultView:
+    """Fills the result frame and the two table views of the section Training.
+
+    Parameters
+    ----------
+    ui, panel
+        As a section gets them.
+    results : module
+        Gives the functions of ``PRRTPredictorLib.Results``.
+    """
+
+    def __init__(self, ui: Any, panel: Any, results: Any) -> None:
+        self._ui, self._panel, self._results = ui, panel, results
+        self.run: Path | None = None
+        """The run whose results are shown."""
+        self._shown: RunResults | None = None
+        self._models: tuple[ModelResult, ...] = ()
+        for view in (ui.tableOneView, ui.tableTwoView):
+            view.setFixedHeight(_ROWS_SEEN * 2 * view.fontMetrics().height())
+        ui.showPlotsButton.connect("clicked(bool)", self.onShowPlots)
+        self.clear()
+
+    def clear(self, tableOne: bool = True) -> None:
+        """Show nothing; the nodes stay in the scene, where the user may still want them."""
+        self.run = self._shown = None
+        self._models = ()
+        self._ui.trainingResultFrame.hide()
+        if tableOne:
+            self.showTableOne(None)
+
+    def show(self, run: Path, results: RunResults) -> None:
+        """Show Table 2 of a finished run, and offer its models, the best first."""
+        ui = self._ui
+        self.run, self._shown = run, results
+        self._models = tuple(sorted(results.models, key=_byAuroc))
+        made = f"{badge('SYNTHETIC')} " if results.synthetic else ""
+        said = _("{n} patients, {folds} folds × {repeats} repeats; long PFS in {share} %.").format(
+            n=results.patients,
+            folds=results.folds,
+            repeats=results.repeats,
+            share=f"{100 * results.prevalence_long:.0f}",
+        )
+        ui.trainingResultLabel.setText(f"<p><b>{escape(_('Results'))}</b> {made}</p><p>{escape(said)}</p>")
+        _showTable(ui.tableTwoView, self._results.showTableTwo(self._panel.scene, results))
+        ui.deployComboBox.clear()
+        for model in self._models:
+            ui.deployComboBox.addItem(
+                _("{model} (AUROC {auroc})").format(model=model.title, auroc=f"{model.auroc.mean:.2f}")
+            )
+        ui.trainingResultFrame.show()
+
+    def showTableOne(self, table: Any | None) -> None:
+        """Show Table 1 of a checked cohort; None hides it."""
+        view = self._ui.tableOneView
+        if table is None:
+            view.setMRMLTableNode(None)
+            view.hide()
+        else:
+            _showTable(view, self._results.showTableOne(self._panel.scene, table))
+            view.show()
+
+    def chosenModel(self) -> str:
+        """Registry name of the model to be used for prediction."""
+        return self._models[max(self._ui.deployComboBox.currentIndex, 0)].name
+
+    def onShowPlots(self, _checked: bool = False) -> None:
+        """Show ROC and precision-recall curves and bars in Slicer's plot views."""
+        with reporting():
+            self._results.showPlots(self._panel.scene, self._shown)
+
+
+def _byAuroc(model: ModelResult) -> tuple[bool, float]:
+    undefined = math.isnan(model.auroc.mean)
+    return undefined, 0.0 if undefined else -model.auroc.mean
+
+
+def _showTable(view: Any, node: Any) -> None:
+    view.setMRMLTableNode(node)
+    view.resizeColumnsToContents()
