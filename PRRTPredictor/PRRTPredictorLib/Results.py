@@ -1,0 +1,235 @@
+"""A run's results, a cohort's Table 1 and its violations as Slicer's table and plot nodes.
+
+Showing again replaces the content: a table or chart keeps its node, so that views go on showing it, and nothing is left
+behind. Marked by an attribute, the nodes are found again in a saved scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PRRTPredictorCore.cohort.describe import TableOne, printed_p
+from PRRTPredictorCore.evaluation.results import Curve, MetricValue, ModelResult, RunResults
+from PRRTPredictorCore.evaluation.summary import interval, mean_and_error
+from PRRTPredictorCore.records import RESEARCH_USE_NOTICE, Violation
+from PRRTPredictorCore.report.style import MODEL_COLOURS, OTHER_COLOUR
+from PRRTPredictorLib.Views import nodesOf
+from PRRTPredictorLib.Volumes import mrml
+
+ROLE_ATTRIBUTE = "PRRTPredictor.Results"
+
+_METRICS = ("AUROC", "AUPRC", "Accuracy")
+
+
+@dataclass(frozen=True)
+class PlotNodes:
+    """The charts of a run (vtkMRMLPlotChartNode): ROC curves, precision-recall curves and bars of the metrics."""
+
+    roc: Any
+    pr: Any
+    bars: Any
+
+
+def showTableTwo(scene: Any, results: RunResults) -> Any:
+    """Put the paper's Table 2 of a run into a table node (vtkMRMLTableNode), one row a model."""
+    header = ["Model", *(f"{metric}{what}" for metric in _METRICS for what in (" ± SE", " [95 % interval]"))]
+    rows = []
+    for model in results.models:
+        metrics = (cell for metric in _metrics(model) for cell in (mean_and_error(metric), interval(metric.ci95)))
+        fits = results.folds * results.repeats
+        rows.append((model.title, *metrics, f"{model.collapsed_folds} of {fits}"))
+    return _fillTable(
+        scene, "tableTwo", _title("Table 2: discrimination", results.synthetic), (*header, "Collapsed fits"), rows
+    )
+
+
+def showTableOne(scene: Any, table: TableOne, *, synthetic: bool = False) -> Any:
+    """Put a cohort's Table 1 into a table node (vtkMRMLTableNode), one row a characteristic."""
+    header = ("Characteristic", "", "All", "PFS ≤ 1 year", "PFS > 1 year", "p", "Missing")
+    rows = []
+    for row in table.rows:
+        cells = ("–" if cell is None else str(cell) for cell in (row.total, row.short, row.long))
+        rows.append((row.section, row.label, *cells, printed_p(row.p), str(row.missing or "")))
+    return _fillTable(scene, "tableOne", _title("Table 1: patients", synthetic), header, rows)
+
+
+def showViolations(scene: Any, violations: Sequence[Violation]) -> Any:
+    """Put what must be put right in a cohort table into a table node (vtkMRMLTableNode), with the remedies."""
+    header = ("Row", "Column", "What is wrong", "Remedy")
+    rows = [(str(one.row), one.column or "whole row", one.message, one.remedy) for one in violations]
+    return _fillTable(scene, "violations", "Cohort: what to put right", header, rows)
+
+
+def showPlots(scene: Any, results: RunResults) -> PlotNodes:
+    """Draw a run's ROC and precision-recall curves and the bars of its metrics as chart nodes."""
+    return PlotNodes(
+        roc=_rocChart(scene, results),
+        pr=_precisionRecallChart(scene, results),
+        bars=_barChart(scene, results),
+    )
+
+
+def removeResults(scene: Any) -> None:
+    """Remove every table, chart and series that this module added."""
+    for node in _own(scene):
+        scene.RemoveNode(node)
+
+
+# --- charts -----------------------------------------------------------------------------------------------------------
+
+
+def _rocChart(scene: Any, results: RunResults) -> Any:
+    chart = _emptyChart(scene, "roc", _title("ROC, out-of-fold", results.synthetic))
+    chart.SetXAxisTitle("1 − specificity")
+    chart.SetYAxisTitle("Sensitivity")
+    for model in results.models:
+        _addCurve(scene, chart, "roc", f"{model.title}  {mean_and_error(model.auroc)}", model.roc, _colour(model.name))
+    _addReference(scene, chart, "roc", "Chance  0.50", Curve((0.0, 1.0), (0.0, 1.0)))
+    return chart
+
+
+def _precisionRecallChart(scene: Any, results: RunResults) -> Any:
+    chart = _emptyChart(scene, "pr", _title("Precision–recall, out-of-fold", results.synthetic))
+    chart.SetXAxisTitle("Recall")
+    chart.SetYAxisTitle("Precision")
+    for model in results.models:
+        _addCurve(scene, chart, "pr", f"{model.title}  {mean_and_error(model.auprc)}", model.pr, _colour(model.name))
+    prevalence = results.prevalence_long
+    _addReference(scene, chart, "pr", f"Prevalence  {prevalence:.2f}", Curve((0.0, 1.0), (prevalence, prevalence)))
+    return chart
+
+
+def _barChart(scene: Any, results: RunResults) -> Any:
+    """Three groups of bars, one bar a model; Slicer numbers the groups, so that the axis title names them."""
+    import vtk
+
+    slicer = mrml()
+    chart = _emptyChart(scene, "bars", _title("Metrics, mean over repeats", results.synthetic))
+    chart.SetXAxisTitle(" · ".join(f"{place} = {metric}" for place, metric in enumerate(_METRICS)))
+    chart.SetYAxisTitle("")
+    table = _addNode(scene, "vtkMRMLTableNode", "bars part", "Metrics")
+    labels = vtk.vtkStringArray()
+    labels.SetName("Metric")
+    for metric in _METRICS:
+        labels.InsertNextValue(metric)
+    table.AddColumn(labels)
+    for model in results.models:
+        table.AddColumn(_numbers(model.title, tuple(metric.mean for metric in _metrics(model))))
+        series = _addNode(scene, "vtkMRMLPlotSeriesNode", "bars part", model.title)
+        series.SetAndObserveTableNodeID(table.GetID())
+        series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeBar)
+        series.SetYColumnName(model.title)
+        series.SetLabelColumnName("Metric")
+        series.SetColor(*_colour(model.name))
+        chart.AddAndObservePlotSeriesNodeID(series.GetID())
+    return chart
+
+
+def _emptyChart(scene: Any, role: str, title: str) -> Any:
+    """The chart node of that role without series, its axes from 0 to 1."""
+    for node in _own(scene, f"{role} part"):
+        scene.RemoveNode(node)
+    chart = next(iter(_own(scene, role)), None) or _addNode(scene, "vtkMRMLPlotChartNode", role, title)
+    chart.RemoveAllPlotSeriesNodeIDs()
+    chart.SetName(title)
+    chart.SetTitle(title)
+    chart.SetTitleFontSize(14)
+    chart.SetLegendFontSize(12)
+    chart.SetAxisTitleFontSize(13)
+    chart.SetXAxisRangeAuto(role == "bars")
+    chart.SetXAxisRange(0.0, 1.0)
+    chart.SetYAxisRangeAuto(False)
+    chart.SetYAxisRange(0.0, 1.0)
+    return chart
+
+
+def _addCurve(
+    scene: Any, chart: Any, role: str, name: str, curve: Curve, colour: tuple[float, float, float]
+) -> Any | None:
+    """Draw a line through the points of a curve; None for a curve without points."""
+    if not curve.x:
+        return None
+    kinds = mrml().vtkMRMLPlotSeriesNode
+    table = _addNode(scene, "vtkMRMLTableNode", f"{role} part", name)
+    table.AddColumn(_numbers("x", curve.x))
+    table.AddColumn(_numbers("y", curve.y))
+    series = _addNode(scene, "vtkMRMLPlotSeriesNode", f"{role} part", name)
+    series.SetAndObserveTableNodeID(table.GetID())
+    series.SetPlotType(kinds.PlotTypeScatter)
+    series.SetXColumnName("x")
+    series.SetYColumnName("y")
+    series.SetMarkerStyle(kinds.MarkerStyleNone)
+    series.SetLineStyle(kinds.LineStyleSolid)
+    series.SetLineWidth(2)
+    series.SetColor(*colour)
+    chart.AddAndObservePlotSeriesNodeID(series.GetID())
+    return series
+
+
+def _addReference(scene: Any, chart: Any, role: str, name: str, curve: Curve) -> None:
+    """The dashed line of a model without skill."""
+    series = _addCurve(scene, chart, role, name, curve, _rgb(OTHER_COLOUR))
+    if series is not None:
+        series.SetLineStyle(mrml().vtkMRMLPlotSeriesNode.LineStyleDash)
+        series.SetLineWidth(1)
+
+
+# --- nodes ------------------------------------------------------------------------------------------------------------
+
+
+def _fillTable(scene: Any, role: str, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Any:
+    import vtk
+
+    content = vtk.vtkTable()
+    for place, name in enumerate(header):
+        column = vtk.vtkStringArray()
+        column.SetName(name or " ")
+        for row in rows:
+            column.InsertNextValue(row[place])
+        content.AddColumn(column)
+    node = next(iter(_own(scene, role)), None) or _addNode(scene, "vtkMRMLTableNode", role, title)
+    node.SetName(title)
+    node.SetLocked(True)
+    node.SetAndObserveTable(content)
+    return node
+
+
+def _addNode(scene: Any, className: str, role: str, name: str) -> Any:
+    node = scene.AddNewNodeByClass(className, name)
+    node.SetAttribute(ROLE_ATTRIBUTE, role)
+    return node
+
+
+def _own(scene: Any, role: str | None = None) -> list[Any]:
+    classes = ("vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode", "vtkMRMLTableNode")
+    marked = ((node, node.GetAttribute(ROLE_ATTRIBUTE)) for name in classes for node in nodesOf(scene, name))
+    return [node for node, found in marked if found and role in (None, found)]
+
+
+def _metrics(model: ModelResult) -> tuple[MetricValue, ...]:
+    return (model.auroc, model.auprc, model.accuracy)
+
+
+def _numbers(name: str, values: Sequence[float]) -> Any:
+    import vtk
+
+    column = vtk.vtkDoubleArray()
+    column.SetName(name)
+    for value in values:
+        column.InsertNextValue(value)
+    return column
+
+
+def _colour(model: str) -> tuple[float, float, float]:
+    return _rgb(MODEL_COLOURS.get(model, OTHER_COLOUR))
+
+
+def _rgb(colour: str) -> tuple[float, float, float]:
+    red, green, blue = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
+    return (red, green, blue)
+
+
+def _title(what: str, synthetic: bool) -> str:
+    return f"{'SYNTHETIC · ' if synthetic else ''}{what} · {RESEARCH_USE_NOTICE}"
