@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from PRRTPredictorCore.errors import Cancelled, Code, PRRTError, RunFailed, error_from_json
 from PRRTPredictorLib.ProcessTree import ProcessTree, launchOptions
@@ -291,6 +291,28 @@ class Job:
             return _died(self._process.returncode, self._lastLines)
         self._document = answer
         return None
+
+
+class StartJob(Protocol):
+    """The part of :meth:`Job.start` that the logics need; tests give them another."""
+
+    def __call__(
+        self,
+        words: Sequence[str],
+        *,
+        onProgress: OnProgress | None = None,
+        onLine: OnLine | None = None,
+        onFinished: OnFinished | None = None,
+        onFailed: OnFailed | None = None,
+    ) -> Job:
+        """Start a ``prrt`` command."""
+
+
+class Installer(Protocol):
+    """The part of ``Dependencies`` that the logics need."""
+
+    def ensure(self) -> None:
+        """Install what is missing, after asking."""
 
 
 def _environment() -> dict[str, str]:

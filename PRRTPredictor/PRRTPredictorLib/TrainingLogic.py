@@ -1,0 +1,257 @@
+"""A cohort -> a run of repeated cross-validation, its results, report and model; no widgets, for panel and scripts.
+
+The run folder is the truth: whatever was cancelled goes on from there when it is started again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from PRRTPredictorCore.cohort.describe import TableOne, table_one
+from PRRTPredictorCore.cohort.table import check_cohort
+from PRRTPredictorCore.errors import Code, ModelRefused, PRRTError
+from PRRTPredictorCore.evaluation.results import RunResults, read_results
+from PRRTPredictorCore.models.registry import MODELS
+from PRRTPredictorCore.prediction.card import ModelCard, read_card
+from PRRTPredictorCore.records import Cohort
+from PRRTPredictorCore.training.manifest import MANIFEST_NAME
+from PRRTPredictorCore.training.store import RunStore
+from PRRTPredictorLib.Worker import Installer, Job, OnFailed, OnLine, OnProgress, StartJob
+
+RunState = Literal["new", "resumable", "finished"]
+
+REPORT_NAME = "report.html"
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What ``prrt train`` is asked to do.
+
+    Attributes
+    ----------
+    cohort : Path
+        ``cohort.csv``.
+    run : Path
+        The run folder, new or begun.
+    models : tuple of str
+        Registry names; none means all seven.
+    preset : {"tuned", "paper", "quick"}
+    folds, repeats, seed : int
+    device : {"auto", "cpu", "cuda"}
+    jobs : int or None
+        Processes side by side; None: one a core.
+    """
+
+    cohort: Path
+    run: Path
+    models: tuple[str, ...] = ()
+    preset: str = "tuned"
+    folds: int = 3
+    repeats: int = 5
+    seed: int = 0
+    device: str = "auto"
+    jobs: int | None = None
+
+    def words(self) -> list[str]:
+        """The command line."""
+        return [
+            "train",
+            str(self.cohort),
+            f"--out={self.run}",
+            f"--preset={self.preset}",
+            f"--folds={self.folds}",
+            f"--repeats={self.repeats}",
+            f"--seed={self.seed}",
+            f"--device={self.device}",
+            *([f"--jobs={self.jobs}"] if self.jobs is not None else []),
+            *(["--models", *self.models] if self.models else []),
+        ]
+
+
+@dataclass(frozen=True)
+class CohortCheck:
+    """A cohort with its violations, and Table 1 of the patients without any; None where there is no such patient."""
+
+    cohort: Cohort
+    tableOne: TableOne | None
+
+
+class TrainingLogic:
+    """Checks a cohort, trains on it, reads what came out.
+
+    Parameters
+    ----------
+    startJob : callable
+        Starts the child processes.
+    dependencies : Dependencies, optional
+        Asked before a child starts; None where everything is known to be there.
+
+    Examples
+    --------
+    >>> logic = TrainingLogic()
+    >>> results = logic.train(TrainingPlan(Path("cohort.csv"), Path("run"), models=("rf_labs", "pet_labs")))
+    >>> [(model.name, model.auroc.mean) for model in results.models]
+    """
+
+    def __init__(self, startJob: StartJob = Job.start, dependencies: Installer | None = None) -> None:
+        self._startJob = startJob
+        self._dependencies = dependencies
+
+    def checkCohort(self, path: Path) -> CohortCheck:
+        """Check every row of a cohort table; works before anything is installed.
+
+        Raises
+        ------
+        CohortRefused
+            No such file, or no table at all; what is wrong with single rows is in the answer.
+        """
+        cohort = check_cohort(Path(path))
+        return CohortCheck(cohort, table_one(cohort.patients) if cohort.patients else None)
+
+    def runState(self, run: Path, plan: TrainingPlan) -> RunState:
+        """What starting ``plan`` in ``run`` would mean: begin, go on, or nothing left to do.
+
+        Raises
+        ------
+        ModelRefused
+            ``RUN_MISMATCH``: the folder holds a run with other settings, or of another version.
+        """
+        run = Path(run)
+        if not (run / MANIFEST_NAME).is_file():
+            return "new"
+        store = RunStore(run)
+        _requireSameSettings(store, plan)
+        asked = set(plan.models or MODELS)
+        if not asked <= set(store.manifest.models) or any(task.model in asked for task in store.missing()):
+            return "resumable"
+        try:
+            read_results(run)
+        except ModelRefused:  # every fold is there, and not evaluated yet
+            return "resumable"
+        return "finished"
+
+    def start(
+        self,
+        plan: TrainingPlan,
+        *,
+        onProgress: OnProgress | None = None,
+        onLine: OnLine | None = None,
+        onFinished: Callable[[RunResults], None] | None = None,
+        onFailed: OnFailed | None = None,
+    ) -> Job:
+        """Begin the run, or go on with it, in a child process; callbacks as for :class:`Job`.
+
+        Raises
+        ------
+        PRRTError
+            Packages are missing, or the child cannot be started. What is wrong with the cohort reaches ``onFailed``.
+        """
+        read = _reading(lambda answer: read_results(plan.run), onFinished, onFailed)
+        return self._launch(plan.words(), read, onProgress, onLine, onFailed)
+
+    def train(
+        self, plan: TrainingPlan, onProgress: OnProgress | None = None, onLine: OnLine | None = None
+    ) -> RunResults:
+        """As :meth:`start`, but wait for the results; for scripts.
+
+        Raises
+        ------
+        PRRTError
+            As :meth:`start`, and what went wrong in the child process.
+        """
+        self.start(plan, onProgress=onProgress, onLine=onLine).wait()
+        return read_results(plan.run)
+
+    def results(self, run: Path) -> RunResults:
+        """What a run has shown.
+
+        Raises
+        ------
+        ModelRefused
+            No run there, not evaluated yet, or damaged.
+        """
+        return read_results(Path(run))
+
+    def packModel(
+        self,
+        run: Path,
+        model: str,
+        out: Path,
+        *,
+        onProgress: OnProgress | None = None,
+        onLine: OnLine | None = None,
+        onFinished: Callable[[ModelCard], None] | None = None,
+        onFailed: OnFailed | None = None,
+    ) -> Job:
+        """Pack the fold ensemble of a finished model as a model folder; ``onFinished(ModelCard)``."""
+        read = _reading(lambda answer: read_card(out), onFinished, onFailed)
+        words = ["fit", f"--run={run}", f"--model={model}", f"--out={out}"]
+        return self._launch(words, read, onProgress, onLine, onFailed)
+
+    def writeReport(
+        self,
+        run: Path,
+        *,
+        onProgress: OnProgress | None = None,
+        onLine: OnLine | None = None,
+        onFinished: Callable[[Path], None] | None = None,
+        onFailed: OnFailed | None = None,
+    ) -> Job:
+        """Write figures and report of a run; ``onFinished`` receives the page's path."""
+        read = _reading(lambda answer: Path(run) / REPORT_NAME, onFinished, onFailed)
+        return self._launch(["report", str(run)], read, onProgress, onLine, onFailed)
+
+    def _launch(
+        self,
+        words: list[str],
+        onAnswer: Callable[[dict[str, Any]], None],
+        onProgress: OnProgress | None,
+        onLine: OnLine | None,
+        onFailed: OnFailed | None,
+    ) -> Job:
+        if self._dependencies is not None:
+            self._dependencies.ensure()
+        return self._startJob(words, onProgress=onProgress, onLine=onLine, onFinished=onAnswer, onFailed=onFailed)
+
+
+def _reading(
+    read: Callable[[dict[str, Any]], Any], onFinished: Callable[[Any], None] | None, onFailed: OnFailed | None
+) -> Callable[[dict[str, Any]], None]:
+    """Turn the child's answer into a record; one that cannot be read is a failure too."""
+
+    def onAnswer(answer: dict[str, Any]) -> None:
+        try:
+            result = read(answer)
+        except PRRTError as error:
+            if onFailed is not None:
+                onFailed(error)
+            return
+        if onFinished is not None:
+            onFinished(result)
+
+    return onAnswer
+
+
+def _requireSameSettings(store: RunStore, plan: TrainingPlan) -> None:
+    manifest = store.manifest
+    differing = [
+        name
+        for name, before, now in (
+            ("preset", manifest.preset, plan.preset),
+            ("folds", manifest.folds, plan.folds),
+            ("repeats", manifest.repeats, plan.repeats),
+            ("seed", manifest.seed, plan.seed),
+        )
+        if before != now
+    ]
+    if differing:
+        raise ModelRefused(
+            Code.RUN_MISMATCH,
+            f"This folder holds a run with another setting: {', '.join(differing)}.",
+            where=store.path.name,
+            remedy=f"Set preset {manifest.preset}, {manifest.folds} folds, {manifest.repeats} repeats and seed "
+            f"{manifest.seed} to go on with it, or choose a new folder.",
+        )
