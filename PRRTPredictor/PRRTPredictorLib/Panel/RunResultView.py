@@ -7,11 +7,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import slicer
 from slicer.i18n import tr as _
 
 from PRRTPredictorCore.evaluation.results import ModelResult, RunResults
 from PRRTPredictorLib.Messages import reporting
 from PRRTPredictorLib.Panel.Words import badge
+from PRRTPredictorLib.TrainingLogic import CohortCheck
 
 _ROWS_SEEN = 9
 
@@ -33,15 +35,19 @@ class RunResultView:
         """The run whose results are shown."""
         self._shown: RunResults | None = None
         self._models: tuple[ModelResult, ...] = ()
+        self._charts: tuple[Any, ...] = ()
         for view in (ui.tableOneView, ui.tableTwoView):
             view.setFixedHeight(_ROWS_SEEN * 2 * view.fontMetrics().height())
+        for title in (_("ROC curves"), _("Precision–recall curves"), _("Bars of the metrics")):
+            ui.plotComboBox.addItem(title)
         ui.showPlotsButton.connect("clicked(bool)", self.onShowPlots)
+        ui.plotComboBox.connect("currentIndexChanged(int)", self.onChooseChart)
         self.clear()
 
     def clear(self, tableOne: bool = True) -> None:
         """Show nothing; the nodes stay in the scene, where the user may still want them."""
         self.run = self._shown = None
-        self._models = ()
+        self._models = self._charts = ()
         self._ui.trainingResultFrame.hide()
         if tableOne:
             self.showTableOne(None)
@@ -67,24 +73,36 @@ class RunResultView:
             )
         ui.trainingResultFrame.show()
 
-    def showTableOne(self, table: Any | None) -> None:
-        """Show Table 1 of a checked cohort; None hides it."""
+    def showTableOne(self, check: CohortCheck | None) -> None:
+        """Show Table 1 of a checked cohort; None, or a cohort without any usable patient, hides it."""
         view = self._ui.tableOneView
-        if table is None:
+        if check is None or check.tableOne is None:
             view.setMRMLTableNode(None)
             view.hide()
-        else:
-            _showTable(view, self._results.showTableOne(self._panel.scene, table))
-            view.show()
+            return
+        made = any(patient.synthetic for patient in check.cohort.patients)
+        _showTable(view, self._results.showTableOne(self._panel.scene, check.tableOne, synthetic=made))
+        view.show()
 
     def chosenModel(self) -> str:
         """Registry name of the model to be used for prediction."""
         return self._models[max(self._ui.deployComboBox.currentIndex, 0)].name
 
     def onShowPlots(self, _checked: bool = False) -> None:
-        """Show ROC and precision-recall curves and bars in Slicer's plot views."""
+        """Draw the charts and show the chosen one."""
         with reporting():
-            self._results.showPlots(self._panel.scene, self._shown)
+            plots = self._results.showPlots(self._panel.scene, self._shown)
+            self._charts = (plots.roc, plots.pr, plots.bars)
+            self._showChart()
+
+    def onChooseChart(self, _index: int = 0) -> None:
+        """Show another chart, once they are drawn."""
+        if self._charts:
+            with reporting():
+                self._showChart()
+
+    def _showChart(self) -> None:
+        slicer.modules.plots.logic().ShowChartInLayout(self._charts[self._ui.plotComboBox.currentIndex])
 
 
 def _byAuroc(model: ModelResult) -> tuple[bool, float]:

@@ -23,8 +23,6 @@ from PRRTPredictorLib.Panel.RunResultView import RunResultView
 from PRRTPredictorLib.Panel.Words import refusalHtml
 from PRRTPredictorLib.TrainingLogic import TrainingPlan
 
-REPORT_NAME = "report.html"
-
 
 class TrainingSection(Section):
     """Cohort, plan, Start/Resume/Cancel, progress, log and results.
@@ -116,7 +114,7 @@ class TrainingSection(Section):
         return TrainingPlan(
             cohort=node.cohortFile,
             run=node.runFolder,
-            models=tuple(node.models) or tuple(MODELS),
+            models=tuple(node.models),
             preset=node.preset,
             folds=node.folds,
             repeats=node.repeats,
@@ -140,7 +138,7 @@ class TrainingSection(Section):
         with reporting():
             self._setText(self.ui.cohortSummaryLabel, cohortHtml(check.cohort))
             self._violations.show(check.cohort.violations)
-            self._tables.showTableOne(check.tableOne)
+            self._tables.showTableOne(check)
 
     def onTrain(self, _checked: bool = False) -> None:
         """Start the run, or go on with it."""
@@ -162,9 +160,9 @@ class TrainingSection(Section):
         """Write the run's report, then open it."""
         run = self.panel.parameterNode.runFolder
 
-        def opened(_answer: Any = None) -> None:
-            self._ended("")
-            qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str((run / REPORT_NAME).absolute())))
+        def opened(page: Path) -> None:
+            self._ended(f'<a href="{escape(page.absolute().as_uri())}">{escape(page.name)}</a>')
+            qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(page.absolute())))
 
         self._begin(lambda callbacks: self.panel.trainingLogic.writeReport(run, onFinished=opened, **callbacks))
 
@@ -174,7 +172,7 @@ class TrainingSection(Section):
         name = self._tables.chosenModel()
         folder = node.runFolder.absolute() / "models" / name
 
-        def packed(_answer: Any = None) -> None:
+        def packed(_card: Any) -> None:
             self._ended(escape(_("{model} is chosen in the section Prediction.").format(model=MODELS[name].title)))
             if self.panel.parameterNode is not None:
                 self.panel.parameterNode.modelFolder = folder
