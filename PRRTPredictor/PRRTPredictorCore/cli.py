@@ -216,6 +216,18 @@ def _add_model(words: Words) -> None:
     predict.add_argument("--saliency-ct", type=Path, default=None, metavar="out.nrrd", help="saliency of the CT")
     predict.add_argument("--scene", type=Path, default=None, metavar="out.mrb", help="scene for 3D Slicer")
     predict.add_argument("--overlay", type=Path, default=None, metavar="out.png", help="three planes with saliency")
+    predict.add_argument(
+        "--charts",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="write lab_contributions.png and survival.png (training cohort, the patient's group marked), 720 pixels "
+        "wide for twice as fine a screen",
+    )
+    predict.add_argument(
+        "--charts-font", type=_font_points, default=9.0, metavar="POINTS", help="size of their letters; default: 9"
+    )
+    predict.add_argument("--charts-dark", action="store_true", help="light letters, for a dark ground")
     _device(predict)
     _json(predict)
 
@@ -232,6 +244,13 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
     return number
+
+
+def _font_points(text: str) -> float:
+    points = float(text)
+    if not 4 <= points <= 48:
+        raise argparse.ArgumentTypeError(f"{text} is not a size from 4 to 48 points")
+    return points
 
 
 def _seed(text: str) -> int:

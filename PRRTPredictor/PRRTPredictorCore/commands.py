@@ -273,9 +273,16 @@ def predict(arguments: Namespace, progress: Progress) -> int:
         saliency=wants_maps,
         progress=progress,
     )
+    document = document_of(result)
     write_pictures(arguments, result)
+    if arguments.charts is not None:
+        from .prediction.card import read_card
+        from .report.charts import ChartLook, write_charts
+
+        look = ChartLook(arguments.charts_font, dark=arguments.charts_dark)
+        write_charts(arguments.charts, document, read_card(arguments.model), look)
     if arguments.json:
-        print_json(to_json(document_of(result)))
+        print_json(to_json(document))
     else:
         _say_prediction(result)
     return 0
@@ -308,8 +315,10 @@ def _extras(pairs: Sequence[str]) -> dict[str, float]:
 
 def _require_targets(arguments: Namespace) -> None:
     """Refuse files that could not be written before the work that makes them."""
-    from .files import require_file_target
+    from .files import require_file_target, require_folder_target
 
+    if arguments.charts is not None:
+        require_folder_target(arguments.charts)
     named: dict[str, Path | None] = {
         "--saliency": arguments.saliency,
         "--saliency-ct": arguments.saliency_ct,

@@ -108,12 +108,12 @@ def svg_text(figure: Figure) -> str:
     return stream.getvalue()
 
 
-def write_png(figure: Figure, path: Path, dpi: int = 200) -> None:
-    """Save the figure as PNG on white, whole or not at all."""
+def write_png(figure: Figure, path: Path, dpi: int = 200, *, transparent: bool = False) -> None:
+    """Save the figure as PNG, on white or on nothing, whole or not at all."""
     from ..files import replacing
 
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
+        figure.savefig(temporary, format="png", dpi=dpi, transparent=transparent, metadata={"Software": None})
 
 
 def inline_svg(svg: str, key: str, alt: str) -> str:
