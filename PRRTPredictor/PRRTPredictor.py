@@ -11,8 +11,6 @@ from typing import Annotated, Any
 
 import slicer
 import vtk
-from PRRTPredictorLib.Panel.TrainingSection import TrainingSection
-from PRRTPredictorLib.TrainingLogic import TrainingLogic
 from slicer import vtkMRMLColorNode, vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -31,10 +29,12 @@ from PRRTPredictorLib.LabSheet import LabSheet
 from PRRTPredictorLib.Panel import Section
 from PRRTPredictorLib.Panel.ExplanationSection import ExplanationSection
 from PRRTPredictorLib.Panel.JobTimer import JobTimer
-from PRRTPredictorLib.Panel.LabsSection import LabsSection
+from PRRTPredictorLib.Panel.LabsSection import LabsSection, labSheetOf
 from PRRTPredictorLib.Panel.PredictionSection import PredictionSection
 from PRRTPredictorLib.Panel.StudySection import StudySection
+from PRRTPredictorLib.Panel.TrainingSection import TrainingSection
 from PRRTPredictorLib.PredictionLogic import PredictionLogic
+from PRRTPredictorLib.TrainingLogic import TrainingLogic
 
 PRRTTrainingLogic = TrainingLogic
 """Batch cross-validation without widgets, for headless scripts."""
@@ -163,8 +163,8 @@ class PRRTPredictorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         return getattr(slicer, "dicomDatabase", None)
 
     def labSheet(self) -> LabSheet:
-        """The laboratory values as they stand in the panel, what is just being typed included."""
-        return self._labs.sheet()
+        """The laboratory values as they stand in the panel."""
+        return labSheetOf(self.parameterNode)
 
     def setup(self) -> None:
         """Build the panel when the module is opened for the first time."""
@@ -177,7 +177,6 @@ class PRRTPredictorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = PRRTPredictorLogic()
         self.trainingLogic = TrainingLogic(dependencies=Dependencies(REQUIREMENTS))
         self.sections = tuple(section(self.ui, self) for section in SECTIONS)
-        self._labs = next(section for section in self.sections if isinstance(section, LabsSection))
         for section in self.sections:
             section.connectWidgets()
 

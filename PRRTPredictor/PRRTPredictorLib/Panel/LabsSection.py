@@ -34,6 +34,34 @@ def _day(text: str) -> date | None:
     return date.fromisoformat(text) if text else None
 
 
+class NumberField(Field):
+    """A ``QDoubleSpinBox`` that keeps each digit as it is typed, and is emptied by deleting what stands in it.
+
+    Not Slicer's connector: that one writes the value back after each key, so that "28" becomes "28.00" and takes no
+    further decimal.
+    """
+
+    def __init__(self, name: str, spinBox: Any) -> None:
+        super().__init__(name)
+        self.spinBox = spinBox
+        spinBox.connect("valueChanged(double)", self.edited)
+        spinBox.findChild(qt.QLineEdit).connect("textEdited(QString)", self._typed)
+
+    def read(self) -> float:
+        """The number; 0 where none is given."""
+        return float(self.spinBox.value)
+
+    def write(self, value: float) -> None:
+        """Show the number, unless it stands there already, perhaps half typed."""
+        if self.spinBox.value != value:
+            self.spinBox.setValue(value)
+
+    def _typed(self, text: str) -> None:
+        if not text.strip():  # Qt would bring the former number back
+            self.spinBox.setValue(self.spinBox.minimum)
+            self.spinBox.selectAll()
+
+
 class DateField(Field):
     """A check box and a ``QDateEdit`` for a date that may be left out; ISO 8601 or "" in the parameter node.
 
@@ -66,18 +94,18 @@ class DateField(Field):
 
 
 class LabsSection(Section):
-    """Shows and keeps the blood values; the values and units themselves are bound in the .ui file."""
+    """Shows and keeps the blood values, and says at each field what is wrong with it."""
 
     buttonName: ClassVar[str] = "labsCollapsibleButton"
 
     def __init__(self, ui: Any, panel: Panel) -> None:
         super().__init__(ui, panel)
-        self._dates = (
+        self._fields: tuple[Field, ...] = (
+            *(NumberField(lab, getattr(ui, f"{lab}SpinBox")) for lab in LABS),
             DateField("labsDate", ui.labsDateCheckBox, ui.labsDateEdit),
             DateField("firstCycleDate", ui.firstCycleDateCheckBox, ui.firstCycleDateEdit),
         )
-        self._spinBoxes = {lab: getattr(ui, f"{lab}SpinBox") for lab in LABS}
-        self._remarks = {field: getattr(ui, f"{field}RemarkLabel") for field in (*LABS, "sampledOn", "firstCycle")}
+        self._remarks = {name: getattr(ui, f"{name}RemarkLabel") for name in (*LABS, "sampledOn", "firstCycle")}
 
     def connectWidgets(self) -> None:
         """Nothing is remarked while there is nothing to remark on."""
@@ -85,31 +113,25 @@ class LabsSection(Section):
             label.setVisible(False)
 
     def setParameterNode(self, node: Any | None) -> None:
-        """Bind the dates by hand: Slicer has no connector for them."""
-        for field in self._dates:
+        """Bind numbers and dates by hand; the units are bound in the .ui file."""
+        for field in self._fields:
             field.bind(node)
         super().setParameterNode(node)
-
-    def sheet(self) -> LabSheet:
-        """The values as they stand in the fields, the one that is just being typed included."""
-        for spinBox in self._spinBoxes.values():
-            spinBox.interpretText()
-        return labSheetOf(self.panel.parameterNode)
 
     def refresh(self) -> None:
         """Show dates, remarks and the De Ritis ratio of the current values."""
         node = self.panel.parameterNode
         if node is None:
             return
-        for field in self._dates:
+        for field in self._fields:
             field.refresh()
         sheet = labSheetOf(node)
         given = {lab for lab, entry in sheet.entries().items() if entry.given}
         remarks = sheet.remarks()
-        for field, label in self._remarks.items():
+        for name, label in self._remarks.items():
             # An empty field says so itself; dates matter once there are values.
-            worthSaying = field in given if field in LABS else bool(given)
-            remark = remarks.get(field, "") if worthSaying else ""
-            showAlert(label, remark, alert=field in LABS or field in sheet.refused)
+            worthSaying = name in given if name in LABS else bool(given)
+            remark = remarks.get(name, "") if worthSaying else ""
+            showAlert(label, remark, alert=name in LABS or name in sheet.refused)
         ratio = sheet.deRitis
         self.ui.deRitisLabel.setText(_("needs AST and ALT") if ratio is None else f"{ratio:.2f}")

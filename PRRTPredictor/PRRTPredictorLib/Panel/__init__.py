@@ -38,7 +38,7 @@ class Panel(Protocol):
     database: Any | None
 
     def labSheet(self) -> LabSheet:
-        """The laboratory values as they stand in the panel, what is just being typed included."""
+        """The laboratory values as they stand in the panel."""
 
 
 class Section:
