@@ -109,8 +109,6 @@ class SaliencyDisplay:
         The planes go through the hottest spot of the map, except when only the map changed: then they stay.
         """
         sameStudy = self.shown and petNode is self._pet and ctNode is self._ct
-        if self._saliency is not saliencyNode:
-            self._remove("legend", "display")
         self._pet, self._ct, self._saliency = petNode, ctNode, saliencyNode
         addColours(self._scene)
         bounds = _boundsRas(petNode, ctNode)
@@ -269,7 +267,11 @@ class SaliencyDisplay:
 
     def _addLegend(self) -> None:
         logic = getattr(mrml(), "vtkSlicerColorLogic", None)
-        if logic is None or self._own("legend", "vtkMRMLColorLegendDisplayNode") is not None:
+        old = self._own("legend", "vtkMRMLColorLegendDisplayNode")
+        if old is not None and old.GetDisplayableNode() is not self._saliency:
+            self._remove("legend")
+            old = None
+        if logic is None or old is not None:
             return
         if not self._scene.GetClassNameByTag("ColorLegendDisplay"):  # the application's modules register it
             self._scene.RegisterNodeClass(mrml().vtkMRMLColorLegendDisplayNode())
