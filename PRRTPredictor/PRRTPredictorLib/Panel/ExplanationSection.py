@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, ClassVar
 
 from slicer.i18n import tr as _
 
-from PRRTPredictorCore.errors import LabRefused, PRRTError
+from PRRTPredictorCore.errors import PRRTError
 from PRRTPredictorCore.prediction.card import ModelCard
 from PRRTPredictorLib import Export
 from PRRTPredictorLib.Display import SaliencyDisplay
@@ -114,12 +115,22 @@ class ExplanationSection(Section):
     def onExportReport(self, _checked: bool = False) -> None:
         """Write the patient's report."""
         node = self.panel.parameterNode
-        path = self._asks.file(_("Report without identity"), "prrt-report.html", _("Web page (*.html)"))
-        if path is None:
-            return
-        with reporting():
-            document = StoredResult.stored(node)
-            self._written(self._export.exportReport(path, document, self._card(node.modelFolder), self._labs()))
+
+        def write(path: Path) -> None:
+            with tempfile.TemporaryDirectory(prefix="prrt-charts-") as folder:
+                self._export.exportReport(
+                    path,
+                    StoredResult.stored(node),
+                    self._card(node.modelFolder),
+                    self.panel.labSheet().labs(),
+                    petNode=node.petVolume,
+                    ctNode=node.ctVolume,
+                    saliencyNode=self.saliencyNode(),
+                    charts=StoredResult.chartFiles(node, Path(folder)),
+                    assumeUnits=node.assumeUnits,
+                )
+
+        self._exportFile(_("Report without identity"), "prrt-report.html", _("Web page (*.html)"), write)
 
     def onExportScreenshots(self, _checked: bool = False) -> None:
         """Write pictures of the views."""
@@ -128,7 +139,9 @@ class ExplanationSection(Section):
             return
         node = self.panel.parameterNode
         with reporting():
-            self._export.exportScreenshots(folder, node.petVolume, node.ctVolume, self.saliencyNode())
+            self._export.exportScreenshots(
+                folder, node.petVolume, node.ctVolume, self.saliencyNode(), assumeUnits=node.assumeUnits
+            )
             self._written(folder)
 
     def onExportSaliency(self, _checked: bool = False) -> None:
@@ -149,7 +162,9 @@ class ExplanationSection(Section):
             _("Scene without identity"),
             "prrt-scene.mrb",
             _("Slicer scene (*.mrb)"),
-            lambda path: self._export.exportScene(node.petVolume, node.ctVolume, self.saliencyNode(), path),
+            lambda path: self._export.exportScene(
+                node.petVolume, node.ctVolume, self.saliencyNode(), path, assumeUnits=node.assumeUnits
+            ),
         )
 
     # --- inside
@@ -167,12 +182,6 @@ class ExplanationSection(Section):
         try:
             return self.panel.logic.card(folder)
         except PRRTError:
-            return None
-
-    def _labs(self) -> Any | None:
-        try:
-            return self.panel.labSheet().labs()
-        except LabRefused:
             return None
 
     def _apply(self, name: str, value: Any, show: Callable[[Any], Any]) -> None:
@@ -194,6 +203,13 @@ class ExplanationSection(Section):
         for name, button in self._buttons.items():
             button.setEnabled(maps.get(name) is not None)
         self.ui.explanationControls.setEnabled(any(volume is not None for volume in maps.values()))
+        current = ofThese and StoredResult.isOfTheseInputs(node, StoredResult.askedFor(node, self.panel.labSheet()))
+        self.ui.exportReportButton.setEnabled(current)
+        self.ui.exportReportButton.toolTip = (
+            _("Write one HTML page with result, model, laboratory values and pictures, without identity.")
+            if current
+            else _("Laboratory values or model have changed since the prediction: predict again.")
+        )
         reason = ""
         if node is None or not node.prediction:
             reason = _("Predict first: the model's saliency is shown here.")

@@ -89,6 +89,17 @@ def chart(node: Any, name: str) -> str:
     return node.parameterNode.GetAttribute(_CHART + name) or ""
 
 
+def chartFiles(node: Any, folder: Path) -> dict[str, Path]:
+    """Write the kept charts into ``folder``; their files by name."""
+    files = {}
+    for name in CHARTS:
+        png = chart(node, name)
+        if png:
+            files[name] = folder / f"{name}.png"
+            files[name].write_bytes(base64.b64decode(png))
+    return files
+
+
 def isOfTheseVolumes(node: Any) -> bool:
     """Whether there is a kept prediction and PET and CT are still those that it was made from."""
     inner = node.parameterNode

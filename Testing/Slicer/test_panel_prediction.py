@@ -1,0 +1,288 @@
+"""The section Prediction: what is missing is said, a model shows its card, an answer is shown for its inputs alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from panel_driver import ErrorBoxes, openPanel
+from panel_fakes import CARD, DOCUMENT, SYNTHETIC_CARD, BarePanel, FakeLogic, Outcome, addVolume, charts, words
+
+from PRRTPredictorCore.errors import Cancelled, Code, ModelRefused, RunFailed
+
+
+@pytest.fixture
+def errors(host: Any, monkeypatch: pytest.MonkeyPatch) -> ErrorBoxes:
+    import slicer
+
+    boxes = ErrorBoxes()
+    monkeypatch.setattr(slicer.util, "errorDisplay", boxes)
+    return boxes
+
+
+@pytest.fixture
+def panel(host: Any, errors: ErrorBoxes) -> Any:
+    from PRRTPredictorLib.Panel.PredictionSection import PredictionSection
+
+    panel = BarePanel()
+    panel.section = panel.open(PredictionSection(panel.ui, panel))
+    return panel
+
+
+def visible(widget: Any) -> bool:
+    return not widget.isHidden()
+
+
+def predicted(panel: Any, folder: Path, **changes: Any) -> None:
+    """A prediction from the press of the button to its result."""
+    from dataclasses import replace
+
+    panel.ui.predictButton.click()
+    panel.logic.told["onFinished"](Outcome(replace(DOCUMENT, **changes), charts(folder)))
+
+
+def testWhatIsMissingIsSaidAndThenTheButtonWorks(panel: Any, tmp_path: Path) -> None:
+    said = panel.ui.predictionMissingLabel
+    assert not panel.ui.predictButton.enabled
+    assert words(said) == "Still missing: PET, CT, AST, ALT, GGT, CgA, model folder."
+    assert "CgA" in panel.ui.predictButton.toolTip
+    panel.fill(tmp_path)
+    assert panel.ui.predictButton.enabled
+    assert not visible(said)
+    panel.parameterNode.ggt = 0.0
+    assert not panel.ui.predictButton.enabled
+    assert words(said) == "Still missing: GGT."
+
+
+def testAnImpossibleLabIsGivenAsTheReason(panel: Any, tmp_path: Path) -> None:
+    panel.fill(tmp_path)
+    panel.parameterNode.ast = 900_000
+    assert not panel.ui.predictButton.enabled
+    assert "AST" in words(panel.ui.predictionMissingLabel)
+
+
+def testTheCardTellsOnWhomAndHowWell(panel: Any, tmp_path: Path) -> None:
+    assert not visible(panel.ui.modelCardLabel)
+    panel.parameterNode.modelFolder = tmp_path
+    card = words(panel.ui.modelCardLabel)
+    for said in ("SR-PET + CT + labs", "SR-PET, CT, labs", "116 patients, 60 with", "0.72 (95 % interval 0.63 to 0.81)",
+                 "15 members, preset “tuned”", "2026-11-02"):  # fmt: skip
+        assert said in card
+    assert "SYNTHETIC" not in card
+
+
+def testAMadeModelSaysSoInRed(host: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
+    from PRRTPredictorLib.Panel.PredictionSection import PredictionSection
+    from PRRTPredictorLib.Panel.Words import ALERT
+
+    panel = BarePanel(FakeLogic(SYNTHETIC_CARD))
+    panel.open(PredictionSection(panel.ui, panel))
+    panel.parameterNode.modelFolder = tmp_path
+    assert f'background-color:{ALERT};color:#ffffff"><b>&nbsp;SYNTHETIC' in panel.ui.modelCardLabel.text
+    assert "mean nothing for a real patient" in words(panel.ui.modelCardLabel)
+
+
+def testAnUnreadableModelSaysWhyInPlace(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
+    panel.fill(tmp_path)
+    panel.logic.cardOrError = ModelRefused(
+        Code.MODEL_TAMPERED, "A file was altered.", where="models/0.safetensors", remedy="Get the folder again."
+    )
+    panel.section.enter()
+    said = words(panel.ui.modelCardLabel)
+    assert "A file was altered. [models/0.safetensors]" in said
+    assert "Get the folder again." in said
+    assert not panel.ui.predictButton.enabled
+    assert "cannot be used" in words(panel.ui.predictionMissingLabel)
+    assert errors.texts == [], "typing a path must not open boxes"
+    panel.logic.cardOrError = CARD
+    panel.section.enter()
+    assert panel.ui.predictButton.enabled
+
+
+def testAModelWithInputsThatThePanelLacksIsNotOffered(panel: Any, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    panel.logic.cardOrError = replace(CARD, tabular_names=(*CARD.tabular_names, "ki67"))
+    panel.fill(tmp_path)
+    assert not panel.ui.predictButton.enabled
+    assert "ki67" in words(panel.ui.predictionMissingLabel)
+
+
+def testAnEmptyPathIsShownEmptyAndTypingKeepsTheSlash(panel: Any) -> None:
+    assert panel.ui.modelPathLineEdit.currentPath == ""
+    panel.ui.modelPathLineEdit.currentPath = "/models/"
+    assert panel.parameterNode.modelFolder == Path("/models")
+    assert panel.ui.modelPathLineEdit.currentPath == "/models/"
+
+
+def testTheDeviceHasTitlesAndKeepsItsWord(panel: Any) -> None:
+    box = panel.ui.deviceComboBox
+    assert [box.itemText(i) for i in range(box.count)] == ["Automatic", "Processor (CPU)", "Graphics card (CUDA)"]
+    box.setCurrentIndex(2)
+    assert panel.parameterNode.device == "cuda"
+    panel.parameterNode.device = "cpu"
+    assert box.currentIndex == 1
+
+
+def testPredictHandsOverWhatThePanelShows(panel: Any, tmp_path: Path) -> None:
+    panel.fill(tmp_path)
+    panel.parameterNode.device = "cpu"
+    panel.ui.predictButton.click()
+    node, call = panel.parameterNode, panel.logic.started[0]
+    assert call.values == (node.petVolume, node.ctVolume, panel.labSheet(), tmp_path, "cpu")
+    assert call.options["assumeUnits"] is False
+    assert len(panel.jobs.added) == 1
+    assert visible(panel.ui.predictionProgressBar)
+    assert visible(panel.ui.predictionCancelButton)
+    for name in ("predictButton", "modelPathLineEdit", "deviceComboBox"):
+        assert not getattr(panel.ui, name).enabled, name
+
+
+def testProgressIsSaidInWords(panel: Any, tmp_path: Path) -> None:
+    from PRRTPredictorLib.Worker import Progressed
+
+    panel.fill(tmp_path)
+    panel.ui.predictButton.click()
+    panel.logic.told["onProgress"](Progressed("predict", 3, 6, 130.0, "common grid"))
+    assert words(panel.ui.predictionStatusLabel) == "Bringing PET and CT onto a common grid, 2 min left"
+    assert (panel.ui.predictionProgressBar.value, panel.ui.predictionProgressBar.maximum) == (3, 6)
+
+
+def testTheAnswerIsShownAndKept(panel: Any, tmp_path: Path) -> None:
+    panel.fill(tmp_path)
+    assert not visible(panel.ui.predictionResultFrame)
+    predicted(panel, tmp_path)
+    assert visible(panel.ui.predictionResultFrame)
+    said = words(panel.ui.predictionResultLabel)
+    for text in ("72 %", "55 to 83 %", "Predicted group:  long PFS"):
+        assert text in said
+    assert words(panel.ui.predictionWarningsLabel).splitlines()[1].endswith("GGT 900 lies outside of the training "
+                                                                           "cohort's 10 to 400.")  # fmt: skip
+    assert words(panel.ui.predictionNoticeLabel) == "Research use only. Not a diagnostic device."
+    assert visible(panel.ui.labChartLabel)
+    assert visible(panel.ui.survivalChartLabel)
+    assert not visible(panel.ui.predictionProgressBar)
+    assert panel.ui.predictButton.enabled
+    node = panel.parameterNode
+    assert (node.petSaliency.GetName(), node.ctSaliency.GetName()) == ("Saliency PET", "Saliency CT")
+
+
+def testMadeThingsAreCalledSynthetic(panel: Any, tmp_path: Path) -> None:
+    from PRRTPredictorCore.records import ModelIdentity
+
+    panel.fill(tmp_path)
+    predicted(panel, tmp_path, synthetic_patient=True, model=ModelIdentity("pet", "0" * 64, True))
+    said = words(panel.ui.predictionResultLabel)
+    assert "SYNTHETIC patient" in said
+    assert "SYNTHETIC model" in said
+
+
+def testASecondPredictionReplacesTheFirst(panel: Any, tmp_path: Path) -> None:
+    import slicer
+
+    panel.fill(tmp_path)
+    predicted(panel, tmp_path)
+    predicted(panel, tmp_path, probability_long_pfs=0.31, group="short", interval=(0.2, 0.4))
+    assert "31 %" in words(panel.ui.predictionResultLabel)
+    assert "short PFS" in words(panel.ui.predictionResultLabel)
+    assert len(slicer.util.getNodes("Saliency*", useLists=True)) == 2
+    assert panel.scene.GetNodesByName("Saliency PET").GetNumberOfItems() == 1
+
+
+def testChangedLabsMakeTheAnswerOutOfDate(panel: Any, tmp_path: Path) -> None:
+    panel.fill(tmp_path)
+    predicted(panel, tmp_path)
+    assert "Out of date" not in words(panel.ui.predictionResultLabel)
+    panel.parameterNode.cga = 121.0
+    assert "Out of date" in words(panel.ui.predictionResultLabel)
+    panel.parameterNode.cga = 120.0
+    assert "Out of date" not in words(panel.ui.predictionResultLabel)
+
+
+def testAnswerOfAnotherStudyIsNotShown(panel: Any, tmp_path: Path) -> None:
+    panel.fill(tmp_path)
+    predicted(panel, tmp_path)
+    first = panel.parameterNode.petVolume
+    panel.parameterNode.petVolume = addVolume("PET of somebody else")
+    assert not visible(panel.ui.predictionResultFrame)
+    panel.parameterNode.petVolume = first
+    assert visible(panel.ui.predictionResultFrame)
+
+
+def testAFailureTellsTheRemedyAndThePanelWorksOn(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
+    panel.fill(tmp_path)
+    panel.ui.predictButton.click()
+    panel.logic.told["onFailed"](RunFailed(Code.DEVICE_MISSING, "There is no CUDA device.", remedy="Choose CPU."))
+    assert "Choose CPU." in errors.one()
+    assert "Choose CPU." in words(panel.ui.predictionStatusLabel)
+    assert panel.ui.predictButton.enabled
+    assert panel.ui.modelPathLineEdit.enabled
+    predicted(panel, tmp_path)
+    assert visible(panel.ui.predictionResultFrame)
+
+
+def testRefusedBeforeTheStart(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
+    panel.fill(tmp_path)
+    panel.logic.refusal = RunFailed(Code.DEPENDENCY_MISSING, "Torch is not installed.", remedy="Press Predict again.")
+    panel.ui.predictButton.click()
+    assert "Press Predict again." in errors.one()
+    assert panel.jobs.added == []
+    assert panel.ui.predictButton.enabled
+    assert not visible(panel.ui.predictionProgressBar)
+
+
+def testCancelEndsTheJobWithoutABox(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
+    panel.fill(tmp_path)
+    panel.ui.predictButton.click()
+    panel.ui.predictionCancelButton.click()
+    assert panel.jobs.added[0].cancelled
+    panel.logic.told["onFailed"](Cancelled(Code.CANCELLED, "Cancelled."))
+    assert words(panel.ui.predictionStatusLabel) == "Cancelled."
+    assert errors.texts == []
+    assert panel.ui.predictButton.enabled
+
+
+def testAStudyThatLeftMeanwhileGetsNoResult(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
+    panel.fill(tmp_path)
+    panel.ui.predictButton.click()
+    panel.scene.RemoveNode(panel.parameterNode.petVolume)
+    panel.logic.told["onFinished"](Outcome(DOCUMENT, charts(tmp_path)))
+    assert "discarded" in words(panel.ui.predictionStatusLabel)
+    assert panel.parameterNode.prediction == ""
+    assert panel.scene.GetFirstNodeByName("Saliency PET") is None
+    assert errors.texts == []
+
+
+def testADamagedAnswerInASceneIsRefusedInPlace(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
+    panel.fill(tmp_path)
+    predicted(panel, tmp_path)
+    panel.parameterNode.prediction = '{"probability_long_pfs": 7}'
+    assert "Predict again." in words(panel.ui.predictionResultLabel)
+    assert not visible(panel.ui.labChartLabel)
+    assert errors.texts == []
+
+
+def testTheAnswerComesBackWithTheScene(host: Any, errors: ErrorBoxes, tmp_path: Path, monkeypatch: Any) -> None:
+    import slicer
+
+    panel = openPanel()
+    fake = FakeLogic()
+    for name in ("card", "start", "addResult"):
+        monkeypatch.setattr(panel.logic, name, getattr(fake, name))
+    node = panel.parameterNode
+    node.petVolume, node.ctVolume = addVolume("PET"), addVolume("CT")
+    node.ast, node.alt, node.ggt, node.cga, node.modelFolder = 30.0, 25.0, 60.0, 120.0, tmp_path
+    panel.ui.predictButton.click()
+    fake.told["onFinished"](Outcome(DOCUMENT, charts(tmp_path)))
+    file = tmp_path / "answer.mrb"
+    assert slicer.util.saveScene(str(file))
+    slicer.mrmlScene.Clear()
+    assert not visible(panel.ui.predictionResultFrame)
+    slicer.util.loadScene(str(file))
+    assert "72 %" in words(panel.ui.predictionResultLabel)
+    assert "Out of date" not in words(panel.ui.predictionResultLabel)
+    assert visible(panel.ui.survivalChartLabel)
+    assert visible(panel.ui.labChartLabel)
+    assert panel.parameterNode.petSaliency.GetName() == "Saliency PET"
+    assert errors.texts == []
