@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from PRRTPredictorCore.errors import Code, InputRefused
+from PRRTPredictorCore.errors import Code, GeometryRefused, InputRefused
 from PRRTPredictorLib.Scene import (
     CT_WINDOW_HU,
     GREY,
@@ -43,7 +43,7 @@ from PRRTPredictorLib.Views import (
     sliceLayers,
     viewNode,
 )
-from PRRTPredictorLib.Volumes import mrml, unitOfNode, volumeFromNode
+from PRRTPredictorLib.Volumes import mrml, unitOfNode, volumeFromNode, voxelsOfNode
 
 ROLE_ATTRIBUTE = "PRRTPredictor.Display"
 """Marks the nodes that a SaliencyDisplay added, and says what for."""
@@ -293,12 +293,19 @@ class SaliencyDisplay:
         model.SetAndObservePolyData(surfaceAbove(self._currentGrid(), self._threshold))
         model.GetDisplayNode().SetColor(*self._surfaceColour())
         if self._own("outline", "vtkMRMLModelNode") is None:
+            self._addOutline()
+
+    def _addOutline(self) -> None:
+        """Show the patient around the surface; a CT in which no body is found, or a warped one, goes without."""
+        try:
             skin = bodyOutline(volumeFromNode(self._ct, "HU"))
-            if skin is not None:
-                outline = self._addModel("outline", "Body outline")
-                outline.SetAndObservePolyData(skin)
-                outline.GetDisplayNode().SetColor(*OUTLINE_COLOUR)
-                outline.GetDisplayNode().SetOpacity(OUTLINE_OPACITY)
+        except GeometryRefused:
+            return
+        if skin is not None:
+            outline = self._addModel("outline", "Body outline")
+            outline.SetAndObservePolyData(skin)
+            outline.GetDisplayNode().SetColor(*OUTLINE_COLOUR)
+            outline.GetDisplayNode().SetOpacity(OUTLINE_OPACITY)
 
     def _addModel(self, role: str, name: str) -> Any:
         model = self._scene.AddNewNodeByClass("vtkMRMLModelNode", name)
@@ -352,8 +359,7 @@ def _petWindow(node: Any, suvPerUnit: float | None) -> tuple[float, float]:
         return PET_WINDOW_SUV
     if suvPerUnit is not None:
         return PET_WINDOW_SUV[0] / suvPerUnit, PET_WINDOW_SUV[1] / suvPerUnit
-    values = volumeFromNode(node, "SUVbw").array
-    return 0.0, max(float(np.percentile(values[::4, ::4, ::4], _NO_WINDOW_PERCENTILE)), 1e-6)
+    return 0.0, max(float(np.nanpercentile(voxelsOfNode(node)[::4, ::4, ::4], _NO_WINDOW_PERCENTILE)), 1e-6)
 
 
 def _boundsRas(*nodes: Any) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ from PRRTPredictorCore.files import replacing, require_file_target, require_fold
 from PRRTPredictorCore.prediction.card import ModelCard
 from PRRTPredictorCore.prediction.document import PredictionDocument
 from PRRTPredictorCore.records import RESEARCH_USE_NOTICE, Labs, Volume
+from PRRTPredictorLib.Database import DicomDatabase
 from PRRTPredictorLib.Scene import writeScene
+from PRRTPredictorLib.SeriesFacts import hasFacts, seriesFromNode
+from PRRTPredictorLib.Study import studyFromNodes
 from PRRTPredictorLib.Views import LOWER_ROW, PLANES, UPPER_ROW, layoutManager
 from PRRTPredictorLib.Volumes import addVolumeNode, mrml, volumeFromNode
 
@@ -63,50 +67,78 @@ def exportSaliency(saliencyNode: Any, path: Path) -> Path:
     return path
 
 
-def exportScene(petNode: Any, ctNode: Any, saliencyNode: Any | None, path: Path, *, assumeUnits: bool = False) -> Path:
+def exportScene(
+    petNode: Any,
+    ctNode: Any,
+    saliencyNode: Any | None,
+    path: Path,
+    *,
+    database: DicomDatabase | None = None,
+    assumeUnits: bool = False,
+) -> Path:
     """Write the study as a new scene bundle that opens as the fused view.
 
     Parameters
     ----------
-    assumeUnits : bool
-        The user vouches that volumes which do not state a unit hold SUVbw and HU.
+    database, assumeUnits
+        As for :func:`PRRTPredictorLib.Study.studyFromNodes`.
 
     Raises
     ------
     InputRefused, RunFailed
-        ``OUTPUT``: not an ``.mrb`` name, or it cannot be written there. ``UNITS_UNSUPPORTED``: a volume does not say
-        what its values are.
+        ``OUTPUT``: not an ``.mrb`` name, or it cannot be written there. Else as ``studyFromNodes``.
     """
     path = Path(path)
-    pet, ct, saliency = _volumes(petNode, ctNode, saliencyNode, assumeUnits)
-    writeScene(path, pet, ct, saliency, synthetic=isSynthetic(petNode, ctNode))
+    require_file_target(path, ".mrb")
+    content = _content(petNode, ctNode, saliencyNode, database, assumeUnits)
+    writeScene(
+        path,
+        content.pet,
+        content.ct,
+        content.saliency,
+        synthetic=content.syntheticPatient,
+        syntheticModel=content.syntheticModel,
+    )
     return path
 
 
 def exportScreenshots(
-    folder: Path, petNode: Any, ctNode: Any, saliencyNode: Any | None = None, *, assumeUnits: bool = False
+    folder: Path,
+    petNode: Any,
+    ctNode: Any,
+    saliencyNode: Any | None = None,
+    *,
+    database: DicomDatabase | None = None,
+    assumeUnits: bool = False,
 ) -> tuple[Path, ...]:
     """Write the views as PNG files: as they are on the screen, or, without a main window, as an overview.
 
-    Each slice view and 3-D view that is shown gives one picture, and ``views.png`` shows them together. The texts that
-    Slicer prints into the corners (patient, study date) are left out; "Research use only" is put in.
+    ``views.png`` shows all views together and comes first; each slice view and 3-D view in the layout has a picture of
+    its own besides. The texts that Slicer prints into the corners (patient, study date) are left out; "Research use
+    only" is put in. Without a main window there is one picture, ``overview.png``.
+
+    Parameters
+    ----------
+    database, assumeUnits
+        As for :func:`PRRTPredictorLib.Study.studyFromNodes`.
 
     Raises
     ------
     InputRefused, RunFailed
         ``OUTPUT``: the folder cannot be used. ``DEPENDENCY_MISSING``: without a main window, and without matplotlib.
+        Else as ``studyFromNodes``.
     """
     folder = Path(folder)
     require_folder_target(folder)
     manager = layoutManager(petNode.GetScene())
     views = _shownViews(manager) if manager is not None else {}
     if not views:
-        return (_overview(folder / "overview.png", petNode, ctNode, saliencyNode, assumeUnits),)
-    heading = f"{SYNTHETIC}\n{RESEARCH_USE_NOTICE}" if isSynthetic(petNode, ctNode) else RESEARCH_USE_NOTICE
+        return (_overview(folder / "overview.png", _content(petNode, ctNode, saliencyNode, database, assumeUnits)),)
+    heading = "\n".join([*_made(petNode, ctNode, saliencyNode), RESEARCH_USE_NOTICE])
     pictures = {name: _grab(view, heading) for name, view in views.items()}
-    written = [_writePng(folder / f"{name}.png", picture) for name, picture in pictures.items()]
-    together = [_side(pictures, row) for row in _rows(pictures)]
-    return (_writePng(folder / "views.png", _stack(together)), *written)
+    together = _stack([_side(pictures, row) for row in _rows(pictures)])
+    single = [_writePng(folder / f"{name}.png", picture) for name, picture in pictures.items()]
+    return (_writePng(folder / "views.png", together), *single)
 
 
 def exportReport(
@@ -119,22 +151,25 @@ def exportReport(
     ctNode: Any | None = None,
     saliencyNode: Any | None = None,
     charts: Mapping[str, Path] | None = None,
+    database: DicomDatabase | None = None,
     assumeUnits: bool = False,
 ) -> Path:
-    """Write the patient's report as one self-contained HTML page; with volumes, their views are in it.
+    """Write the patient's report as one self-contained HTML page; given the volumes, their views are in it.
 
     Raises
     ------
     InputRefused, RunFailed
         ``OUTPUT``: not an ``.html`` name, or it cannot be written there. ``DEPENDENCY_MISSING``: a package that the
-        report needs is not installed.
+        report needs is not installed. Else as ``studyFromNodes``.
     """
     path = Path(path)
     require_file_target(path, ".html")
     with tempfile.TemporaryDirectory(prefix="prrt-report-") as folder:
         pictures = dict(charts or {})
         if petNode is not None and ctNode is not None:
-            shots = exportScreenshots(Path(folder), petNode, ctNode, saliencyNode, assumeUnits=assumeUnits)
+            shots = exportScreenshots(
+                Path(folder), petNode, ctNode, saliencyNode, database=database, assumeUnits=assumeUnits
+            )
             pictures["overlay"] = shots[0]
         try:
             from PRRTPredictorCore.report.patient import write_patient_report
@@ -144,30 +179,56 @@ def exportReport(
             raise _missing(error) from error
 
 
-def isSynthetic(*nodes: Any | None) -> bool:
-    """Whether one of the volume nodes is of a made patient."""
-    return any(node is not None and (node.GetName() or "").startswith(SYNTHETIC) for node in nodes)
-
-
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
-def _volumes(
-    petNode: Any, ctNode: Any, saliencyNode: Any | None, assumeUnits: bool
-) -> tuple[Volume, Volume, Volume | None]:
-    return (
-        volumeFromNode(petNode, "SUVbw" if assumeUnits else None),
-        volumeFromNode(ctNode, "HU"),
-        volumeFromNode(saliencyNode, "saliency") if saliencyNode is not None else None,
+@dataclass(frozen=True, eq=False)
+class _Content:
+    """Voxels and geometry of what leaves, and whether patient or model are made."""
+
+    pet: Volume
+    ct: Volume
+    saliency: Volume | None
+    syntheticPatient: bool
+    syntheticModel: bool
+
+
+def _content(
+    petNode: Any, ctNode: Any, saliencyNode: Any | None, database: DicomDatabase | None, assumeUnits: bool
+) -> _Content:
+    study = studyFromNodes(petNode, ctNode, database, assumeUnits)
+    return _Content(
+        pet=study.pet.volume,
+        ct=study.ct.volume,
+        saliency=volumeFromNode(saliencyNode, "saliency") if saliencyNode is not None else None,
+        syntheticPatient=_isMade(petNode) or _isMade(ctNode),
+        syntheticModel=_isMade(saliencyNode),
     )
 
 
-def _overview(path: Path, petNode: Any, ctNode: Any, saliencyNode: Any | None, assumeUnits: bool) -> Path:
-    pet, ct, saliency = _volumes(petNode, ctNode, saliencyNode, assumeUnits)
+def _isMade(node: Any | None) -> bool:
+    """Whether a volume node is of a made patient or model, by its name or by what its header said."""
+    if node is None:
+        return False
+    if (node.GetName() or "").startswith(SYNTHETIC):
+        return True
+    return hasFacts(node) and seriesFromNode(node).acquisition.synthetic
+
+
+def _made(petNode: Any, ctNode: Any, saliencyNode: Any | None) -> list[str]:
+    """What a picture's heading has to say of made patients and models."""
+    if _isMade(petNode) or _isMade(ctNode):
+        return [SYNTHETIC]
+    return [f"{SYNTHETIC} model"] if _isMade(saliencyNode) else []
+
+
+def _overview(path: Path, content: _Content) -> Path:
     try:
         from PRRTPredictorCore.report.overlay import write_overlay
 
-        write_overlay(path, pet, ct, saliency, synthetic=isSynthetic(petNode, ctNode))
+        title = f"{SYNTHETIC} model" if content.syntheticModel and not content.syntheticPatient else ""
+        pet, ct, saliency = content.pet, content.ct, content.saliency
+        write_overlay(path, pet, ct, saliency, title=title, synthetic=content.syntheticPatient)
     except ModuleNotFoundError as error:
         raise _missing(error) from error
     return path

@@ -54,7 +54,15 @@ class SceneContent:
     saliency: Volume | None
 
 
-def writeScene(path: Path, pet: Volume, ct: Volume, saliency: Volume | None = None, *, synthetic: bool = False) -> None:
+def writeScene(
+    path: Path,
+    pet: Volume,
+    ct: Volume,
+    saliency: Volume | None = None,
+    *,
+    synthetic: bool = False,
+    syntheticModel: bool = False,
+) -> None:
     """Write a study as a Slicer scene bundle that opens as a fused view.
 
     Parameters
@@ -67,6 +75,8 @@ def writeScene(path: Path, pet: Volume, ct: Volume, saliency: Volume | None = No
         Values in [0, 1], on the PET's or any other geometry.
     synthetic : bool
         The patient is made: said in every node's name.
+    syntheticModel : bool
+        The saliency is of a model trained on made patients: said in its name.
 
     Raises
     ------
@@ -80,20 +90,27 @@ def writeScene(path: Path, pet: Volume, ct: Volume, saliency: Volume | None = No
             Code.OUTPUT, "A scene is saved as .mrb.", where=path.name, remedy="Give a file name that ends in .mrb."
         )
     scene = mrml().vtkMRMLScene()
-    fillScene(scene, pet, ct, saliency, synthetic=synthetic)
+    fillScene(scene, pet, ct, saliency, synthetic=synthetic, syntheticModel=syntheticModel)
     _save(scene, path.absolute())  # Slicer refuses to save below a relative path
 
 
 def fillScene(
-    scene: Any, pet: Volume, ct: Volume, saliency: Volume | None = None, *, synthetic: bool = False
+    scene: Any,
+    pet: Volume,
+    ct: Volume,
+    saliency: Volume | None = None,
+    *,
+    synthetic: bool = False,
+    syntheticModel: bool = False,
 ) -> SceneNodes:
     """Add a study to ``scene`` with colours, windows, slice views and a subject hierarchy folder."""
     addColours(scene)
     made = "SYNTHETIC " if synthetic else ""
+    madeMap = "SYNTHETIC " if synthetic or syntheticModel else ""
     nodes = SceneNodes(
         pet=addVolumeNode(scene, pet, f"{made}PET SUVbw"),
         ct=addVolumeNode(scene, ct, f"{made}CT"),
-        saliency=addVolumeNode(scene, saliency, f"{made}Saliency {saliency.modality}") if saliency else None,
+        saliency=addVolumeNode(scene, saliency, f"{madeMap}Saliency {saliency.modality}") if saliency else None,
     )
     showWindow(nodes.ct, CT_WINDOW_HU, GREY)
     showWindow(nodes.pet, PET_WINDOW_SUV, PET_HEAT)
