@@ -10,10 +10,14 @@ _ON_LIGHT, _ON_DARK = "#b3261e", "#ff8a80"
 _DARK_BELOW = 128
 
 
+def isDark(widget: Any) -> bool:
+    """Whether the ground of a widget is dark."""
+    return widget.palette.color(qt.QPalette.Window).lightness() < _DARK_BELOW
+
+
 def alertColour(widget: Any) -> str:
     """Red for what must not be overlooked, as "#rrggbb"; never the only sign, always beside words."""
-    background = widget.palette.color(qt.QPalette.Window)
-    return _ON_DARK if background.lightness() < _DARK_BELOW else _ON_LIGHT
+    return _ON_DARK if isDark(widget) else _ON_LIGHT
 
 
 def showAlert(label: Any, text: str, alert: bool = True) -> None:

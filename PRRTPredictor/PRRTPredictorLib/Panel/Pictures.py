@@ -6,6 +6,14 @@ from typing import Any
 
 import qt
 
+from PRRTPredictorLib.Panel.Colours import isDark
+
+
+def chartOptions(widget: Any) -> tuple[str, ...]:
+    """Options of ``prrt predict`` that draw its charts in the letters and on the ground of ``widget``."""
+    points = 0.75 * widget.fontInfo().pixelSize()  # a chart counts 96 dots an inch, whatever the screen
+    return (f"--charts-font={points:g}", *(("--charts-dark",) if isDark(widget) else ()))
+
 
 class Picture(qt.QObject):
     """Shows a PNG in a ``QLabel``, never wider than the label nor than the picture itself.

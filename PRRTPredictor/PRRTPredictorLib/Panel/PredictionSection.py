@@ -19,7 +19,7 @@ from PRRTPredictorLib.Messages import reporting, showError
 from PRRTPredictorLib.Panel import Panel, Section, StoredResult
 from PRRTPredictorLib.Panel.Fields import Choice, ChoiceField, Field, PathField
 from PRRTPredictorLib.Panel.ModelCardView import cardHtml
-from PRRTPredictorLib.Panel.Pictures import Picture
+from PRRTPredictorLib.Panel.Pictures import Picture, chartOptions
 from PRRTPredictorLib.Panel.ResultView import resultHtml, warningsHtml
 from PRRTPredictorLib.Panel.StoredResult import AskedFor
 from PRRTPredictorLib.Panel.Words import badge, refusalHtml, stepTitle, timeLeft
@@ -123,6 +123,7 @@ class PredictionSection(Section):
                     node.modelFolder,
                     node.device,
                     assumeUnits=node.assumeUnits,
+                    chartOptions=chartOptions(self.ui.labChartLabel),
                     onProgress=self._onProgress,
                     onFinished=self._onFinished,
                     onFailed=self._onFailed,
