@@ -24,7 +24,7 @@ from ..models.metadata import SurvivalCurve
 from ..prediction.card import ModelCard
 from ..prediction.document import PredictionDocument
 from ..records import RESEARCH_USE_NOTICE
-from .style import GRID, INK, LONG_COLOUR, MUTED, SHORT_COLOUR, drawing, new_figure, write_png
+from .style import GRID, INK, LONG_COLOUR, MUTED, SHORT_COLOUR, drawing, new_figure, svg_text, write_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,11 +143,18 @@ def write_charts(
     return written
 
 
-def draw_chart(name: str, document: PredictionDocument, card: ModelCard, look: ChartLook) -> Figure | None:
+def chart_svg(name: str, document: PredictionDocument, card: ModelCard | None, look: ChartLook) -> str:
+    """One of the charts as an SVG document; empty where the model has nothing to show in it."""
+    with _drawing(name, look):
+        figure = draw_chart(name, document, card, look)
+        return svg_text(figure) if figure is not None else ""
+
+
+def draw_chart(name: str, document: PredictionDocument, card: ModelCard | None, look: ChartLook) -> Figure | None:
     """Draw one of the charts by its name; None where the model has nothing to show in it."""
     if name == LAB_CHART:
         return _lab_figure(document, look) if document.lab_contributions else None
-    return _survival_figure(document, card, look) if card.survival else None
+    return _survival_figure(document, card.survival, look) if card and card.survival else None
 
 
 # --- labs -------------------------------------------------------------------------------------------------------------
@@ -205,16 +212,15 @@ def lab_contributions(ax: Axes, values: Mapping[str, float], look: ChartLook) ->
 # --- survival ---------------------------------------------------------------------------------------------------------
 
 
-def _survival_figure(document: PredictionDocument, card: ModelCard, look: ChartLook) -> Figure:
+def _survival_figure(document: PredictionDocument, curves: tuple[SurvivalCurve, ...], look: ChartLook) -> Figure:
     line = look.line_inches
     title = look.fitted("PFS of the training cohort")
-    lines_above = len(title.splitlines()) + len(card.survival) + 1
-    figure = new_figure(look.width_inches, 1.5 + line * (1.4 * lines_above + 4.2) + _notices_height(document, look))
+    figure = new_figure(look.width_inches)
     ax = figure.subplots()
-    training_survival(ax, card.survival, document.group, look)
+    training_survival(ax, curves, document.group, look)
     labels = [str(text) for text in ax.get_legend_handles_labels()[1]]
     lines = sum(len(text.splitlines()) for text in (title, *labels))
-    plot = max(1.5, len("Progression-free") * _LETTER_WIDTH * line)
+    plot = max(0.4 * look.width_inches, len("Progression-free") * _LETTER_WIDTH * line)
     figure.set_figheight(plot + line * (1.4 * lines + 4.2) + _notices_height(document, look))
     longest = ax.get_xlim()[1]
     step = next(step for step in (6, 12, 24, 36, 60, 120, 1200) if longest / step * 3.2 * line < look.width_inches)

@@ -19,12 +19,12 @@ from .content import (
     read_content,
     what_is_missing,
 )
+from .page import fill
 from .plates import PLATES, Plate
 from .style import drawing, inline_svg, svg_text, write_png
 
 REPORT_NAME = "report.html"
 FIGURES_FOLDER = "figures"
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -78,19 +78,10 @@ def write_report(run: Path, progress: Progress = silent) -> Path:
 
 def render(content: RunContent, figures: dict[str, PageFigure]) -> str:
     """Fill the page's template; everything but the figures is escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        # A number and its per cent sign stay on one line; mark-up is left alone.
-        finalize=lambda value: value.replace(" %", "\u00a0%") if type(value) is str else value,
-    )
     cohort, summary = content.cohort.cohort, content.summary
     n_long = sum(patient.outcome.long_pfs for patient in cohort.patients)
-    page = environment.get_template("report.html").render(
+    return fill(
+        "report.html",
         notice=RESEARCH_USE_NOTICE,
         version=__version__,
         manifest=content.manifest,
@@ -120,7 +111,6 @@ def render(content: RunContent, figures: dict[str, PageFigure]) -> str:
         configuration_table=tables.configuration_table(content),
         preset_values=_flattened(content.manifest.preset_values),
     )
-    return page.lstrip()
 
 
 def _publish(folder: Path, plate: Plate, number: int) -> PageFigure:
