@@ -92,6 +92,19 @@ def addVolumeNode(scene: Any, volume: Volume, name: str) -> Any:
     return node
 
 
+def removeVolumeNode(node: Any) -> None:
+    """Take a volume node out of its scene, with the display and storage nodes that belong to it alone."""
+    scene = node.GetScene()
+    if scene is None:
+        return
+    own = [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]
+    own += [node.GetNthStorageNode(index) for index in range(node.GetNumberOfStorageNodes())]
+    scene.RemoveNode(node)
+    for one in own:
+        if one is not None and one.GetScene() is not None:
+            scene.RemoveNode(one)
+
+
 def volumeFromNode(node: Any, unit: Unit | None = None) -> Volume:
     """Read a scalar volume node as a Volume in LPS.
 
@@ -112,16 +125,7 @@ def volumeFromNode(node: Any, unit: Unit | None = None) -> Volume:
     InputRefused
         ``UNITS_UNSUPPORTED``: the node's unit is unknown and none was given.
     """
-    from vtk.util.numpy_support import vtk_to_numpy
-
-    image = node.GetImageData()
-    scalars = image.GetPointData().GetScalars() if image is not None else None
-    if scalars is None or scalars.GetNumberOfComponents() != 1:
-        raise GeometryRefused(
-            Code.EMPTY_IMAGE, "The volume holds no image of single values.", remedy="Load the series again."
-        )
-    i, j, k = image.GetDimensions()
-    values = vtk_to_numpy(scalars).reshape(k, j, i)
+    values = voxelsOfNode(node)
     if values.dtype not in (np.dtype(np.int16), np.dtype(np.float32)):
         values = values.astype(np.float32)
     found = unitOfNode(node) or unit
@@ -133,6 +137,50 @@ def volumeFromNode(node: Any, unit: Unit | None = None) -> Volume:
         )
     modality = node.GetAttribute(MODALITY_ATTRIBUTE) or CODED_UNITS[found].modality
     return Volume(values, LPS_TO_RAS @ _ijkToWorld(node), modality, found)
+
+
+def voxelsOfNode(node: Any) -> NDArray[Any]:
+    """The voxels of a scalar volume node as [k, j, i], a view in whatever type the node holds.
+
+    Raises
+    ------
+    GeometryRefused
+        ``EMPTY_IMAGE``: the node holds no voxels.
+    """
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    image = node.GetImageData()
+    scalars = image.GetPointData().GetScalars() if image is not None else None
+    if scalars is None or scalars.GetNumberOfComponents() != 1:
+        raise GeometryRefused(
+            Code.EMPTY_IMAGE, "The volume holds no image of single values.", remedy="Load the series again."
+        )
+    i, j, k = image.GetDimensions()
+    values: NDArray[Any] = vtk_to_numpy(scalars)
+    return values.reshape(k, j, i)
+
+
+def ijkToRasOfNode(node: Any) -> NDArray[np.float64]:
+    """A volume node's own IJK to RAS, shape (4, 4), without the transforms above it."""
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return _arrayFromMatrix(matrix)
+
+
+def linearTransformOfNode(node: Any) -> NDArray[np.float64] | None:
+    """RAS to world RAS, shape (4, 4), by the transform above the node; None where that one warps space."""
+    import vtk
+
+    transform = node.GetParentTransformNode()
+    if transform is None:
+        return np.eye(4)
+    if not transform.IsTransformToWorldLinear():
+        return None
+    toWorld = vtk.vtkMatrix4x4()
+    transform.GetMatrixTransformToWorld(toWorld)
+    return _arrayFromMatrix(toWorld)
 
 
 def unitOfNode(node: Any) -> Unit | None:
@@ -157,23 +205,27 @@ def _quantity(node: Any) -> str | None:
 
 def _ijkToWorld(node: Any) -> NDArray[np.float64]:
     """IJK to world RAS, with the linear transform above the node."""
-    import vtk
+    toWorld = linearTransformOfNode(node)
+    if toWorld is None:
+        raise GeometryRefused(
+            Code.BAD_GEOMETRY,
+            "A warping transform lies above the volume; its voxels are not where its geometry says.",
+            remedy="Harden the transform (Data module, right click on the transform column), or load the series "
+            "through PRRTPredictor's study table.",
+        )
+    matrix = toWorld @ ijkToRasOfNode(node)
+    requireStraight(matrix)
+    return matrix
 
-    toRas = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(toRas)
-    matrix = _arrayFromMatrix(toRas)
-    transform = node.GetParentTransformNode()
-    if transform is not None:
-        if not transform.IsTransformToWorldLinear():
-            raise GeometryRefused(
-                Code.BAD_GEOMETRY,
-                "A warping transform lies above the volume; its voxels are not where its geometry says.",
-                remedy="Harden the transform (Data module, right click on the transform column), or load the series "
-                "through PRRTPredictor's study table.",
-            )
-        toWorld = vtk.vtkMatrix4x4()
-        transform.GetMatrixTransformToWorld(toWorld)
-        matrix = _arrayFromMatrix(toWorld) @ matrix
+
+def requireStraight(matrix: NDArray[np.float64]) -> None:
+    """Refuse an affine, shape (4, 4), whose axes are not perpendicular.
+
+    Raises
+    ------
+    GeometryRefused
+        ``BAD_GEOMETRY``.
+    """
     directions = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
     if np.abs(directions.T @ directions - np.eye(3)).max() > _SHEAR_TOLERANCE:
         raise GeometryRefused(
@@ -181,7 +233,6 @@ def _ijkToWorld(node: Any) -> NDArray[np.float64]:
             "The volume's axes are not perpendicular.",
             remedy="Resample the volume to a straight grid first.",
         )
-    return matrix
 
 
 def _imageData(array: NDArray[Any]) -> Any:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -157,11 +156,19 @@ def can_decode(source: PixelSource) -> bool:
     if source.offset is not None or source.transfer_syntax == DeflatedExplicitVRLittleEndian:
         return True
     if source.transfer_syntax in _JPEG_BY_GDCM and source.bits_stored > 8:
-        return find_spec("gdcm") is not None
+        return _has_gdcm()
     try:
         return bool(get_decoder(UID(source.transfer_syntax)).is_available)
     except NotImplementedError:
         return False
+
+
+def _has_gdcm() -> bool:
+    try:
+        import gdcm  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 # --- checks -----------------------------------------------------------------------------------------------------------
