@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,15 +11,19 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from PRRTPredictorCore.errors import Cancelled, Code, PRRTError
+from PRRTPredictorCore.cohort.labs import accepted_units
+from PRRTPredictorCore.errors import PRRTError
 from PRRTPredictorCore.progress import Progress
-from PRRTPredictorCore.records import LABS, LoadedSeries
+from PRRTPredictorCore.records import LABS
 from PRRTPredictorLib.Database import StudyRow, findPair, listStudies
+from PRRTPredictorLib.DemoPatient import createDemoPatient, demoClinic
 from PRRTPredictorLib.Display import showStudy
 from PRRTPredictorLib.Messages import describe, reporting
 from PRRTPredictorLib.Panel import Panel, Section
 from PRRTPredictorLib.Panel.Colours import showAlert
-from PRRTPredictorLib.Study import addStudy, createDemoPatient, loadPair, seriesFromNode
+from PRRTPredictorLib.Panel.ProgressDialog import progressDialog
+from PRRTPredictorLib.Panel.StudyWords import describeStudy, studyUidOf
+from PRRTPredictorLib.Study import addStudy, loadPair
 
 DATE_COLUMN = 1
 VISIBLE_ROWS = 5
@@ -34,6 +37,7 @@ class StudySection(Section):
     def __init__(self, ui: Any, panel: Panel) -> None:
         super().__init__(ui, panel)
         self._shown: tuple[Any, Any] | None = None
+        self._demoStudy = ""
 
     def connectWidgets(self) -> None:
         """Let the table fill the width, the date always readable, and connect the buttons."""
@@ -73,7 +77,7 @@ class StudySection(Section):
         self.ui.showVolumesButton.setEnabled(None not in volumes)
         if volumes != self._shown:
             self._shown = volumes
-            _showLines(self.ui.studyStatusLabel, _described(*volumes))
+            self.ui.studyStatusLabel.setText("\n".join(describeStudy(*volumes)))
 
     # --- the table ----------------------------------------------------------------------------------------------------
 
@@ -169,11 +173,11 @@ class StudySection(Section):
         self._onLoad()
 
     def _onLoad(self, *_unused: Any) -> None:
-        with reporting(), _progressDialog(_("Loading the study")) as progress:
+        with reporting(), progressDialog(_("Loading the study")) as progress:
             self.load(self.selectedStudy, progress)
 
     def _onDemoPatient(self, *_unused: Any) -> None:
-        with reporting(), _progressDialog(_("Creating a SYNTHETIC patient")) as progress:
+        with reporting(), progressDialog(_("Creating a SYNTHETIC patient")) as progress:
             self.createDemoPatient(progress)
 
     def _onDicomModule(self, *_unused: Any) -> None:
@@ -197,82 +201,27 @@ class StudySection(Section):
         pair = findPair(self.panel.database, studyUid, progress)
         nodes = addStudy(self.panel.scene, loadPair(pair, progress), pair)
         node = self.panel.parameterNode
-        another = node.petVolume is not None and _studyUid(node.petVolume) != pair.pet.study_uid
+        another = node.petVolume is not None and studyUidOf(node.petVolume) != pair.pet.study_uid
         with slicer.util.NodeModify(node.parameterNode):
             node.petVolume, node.ctVolume = nodes.pet, nodes.ct
             if another:
                 _forgetLabs(node)
+            if studyUid == self._demoStudy and not any(getattr(node, lab) for lab in LABS):
+                _enterDemoLabs(node)
         showStudy(self.panel.scene, nodes.pet, nodes.ct)
 
     def createDemoPatient(self, progress: Progress) -> str:
         """Make a patient, import it into the database and select it; gives the study instance UID."""
         with tempfile.TemporaryDirectory(prefix="prrt-demo-") as folder:
             studyUid = createDemoPatient(self.panel.database, Path(folder), progress=progress)
+        self._demoStudy = studyUid
         self.ui.studySearchBox.setText("")
         self.listStudies()
         self.selectStudy(studyUid)
         return studyUid
 
 
-@contextmanager
-def _progressDialog(title: str) -> Iterator[Progress]:
-    """A modal dialog that follows :class:`Progress` and can be cancelled."""
-    dialog = slicer.util.createProgressDialog(
-        windowTitle=title, labelText=title, autoClose=False, autoReset=False, minimumDuration=500
-    )
-
-    def report(stage: str, done: int, total: int, message: str = "") -> None:
-        dialog.maximum = max(total, 1)
-        dialog.value = min(done, total)
-        dialog.labelText = message or title
-        slicer.app.processEvents()
-        if dialog.wasCanceled:
-            raise Cancelled(Code.CANCELLED, _("Cancelled."))
-
-    try:
-        yield report
-    finally:
-        dialog.close()
-        dialog.deleteLater()
-
-
-# --- what is loaded ---------------------------------------------------------------------------------------------------
-
-
-def _described(petNode: Any | None, ctNode: Any | None) -> list[str]:
-    if petNode is None and ctNode is None:
-        return [_("No study is loaded.")]
-    lines = []
-    for title, volumeNode in ((_("PET"), petNode), (_("CT"), ctNode)):
-        lines += [_("{title}: not chosen.").format(title=title)] if volumeNode is None else _facts(title, volumeNode)
-    return lines
-
-
-def _facts(title: str, volumeNode: Any) -> list[str]:
-    """What a volume node says of itself; identity is in the subject hierarchy, not here."""
-    try:
-        series = seriesFromNode(volumeNode)
-    except PRRTError:
-        return [
-            _("{title}: {name}, a volume of the scene; its unit is checked before a prediction.").format(
-                title=title, name=volumeNode.GetName()
-            )
-        ]
-    return [f"{title}: {_inWords(series)}", *(f"⚠ {notice.message}" for notice in series.notices)]
-
-
-def _inWords(series: LoadedSeries) -> str:
-    how = series.acquisition
-    slices = _("{count} slices, {unit}").format(count=series.volume.shape[0], unit=series.volume.unit)
-    facts = (_("SYNTHETIC") if how.synthetic else "", slices, how.tracer, f"{how.manufacturer} {how.model}".strip())
-    return ", ".join(fact for fact in facts if fact)
-
-
-def _studyUid(volumeNode: Any) -> str:
-    try:
-        return seriesFromNode(volumeNode).study_uid
-    except PRRTError:
-        return ""
+# --- the labs that go with a patient ----------------------------------------------------------------------------------
 
 
 def _forgetLabs(node: Any) -> None:
@@ -282,5 +231,11 @@ def _forgetLabs(node: Any) -> None:
     node.labsDate = node.firstCycleDate = ""
 
 
-def _showLines(label: Any, lines: Sequence[str]) -> None:
-    label.setText("\n".join(lines))
+def _enterDemoLabs(node: Any) -> None:
+    """Spare the user inventing blood values for a patient who is invented."""
+    clinic = demoClinic()
+    for lab, value in zip(LABS, clinic.labs.values(), strict=True):
+        setattr(node, lab, round(value, 1))
+        setattr(node, f"{lab}Unit", accepted_units(lab)[0])
+    node.labsDate = clinic.labs.sampled_on.isoformat() if clinic.labs.sampled_on else ""
+    node.firstCycleDate = clinic.firstCycle.isoformat()
