@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from PRRTPredictorCore.prediction.card import ModelCard, read_card
 from PRRTPredictorCore.prediction.document import PredictionDocument, read_document
 from PRRTPredictorCore.records import MODALITY_NAMES, Volume
 from PRRTPredictorLib.Database import DicomDatabase
+from PRRTPredictorLib.Hierarchy import placeBeside
 from PRRTPredictorLib.LabSheet import LabSheet
 from PRRTPredictorLib.Study import LoadedStudy, studyFromNodes
-from PRRTPredictorLib.Volumes import addVolumeNode, mrml
+from PRRTPredictorLib.Volumes import addVolumeNode, removeVolumeNode
 from PRRTPredictorLib.Worker import Installer, Job, OnFailed, OnProgress, StartJob
 
 CHARTS = ("lab_contributions", "survival")
@@ -104,6 +105,7 @@ class PredictionLogic:
         device: str = "auto",
         *,
         assumeUnits: bool = False,
+        chartOptions: Sequence[str] = (),
         onProgress: OnProgress | None = None,
         onFinished: OnOutcome | None = None,
         onFailed: OnFailed | None = None,
@@ -119,6 +121,8 @@ class PredictionLogic:
         device : {"auto", "cpu", "cuda"}
         assumeUnits : bool
             The user vouches that volumes without a unit hold SUVbw and HU.
+        chartOptions : sequence of str
+            How the charts are drawn, as options of ``prrt predict``: ``--charts-font=12``, ``--charts-dark``.
         onProgress, onFinished, onFailed : callable, optional
             As for :class:`Job`; ``onFinished`` receives the PredictionOutcome.
 
@@ -136,7 +140,7 @@ class PredictionLogic:
         try:
             words = exchange.put(study, card)
             return self._startJob(
-                ["predict", f"--model={model}", f"--device={device}", *labWords, *words],
+                ["predict", f"--model={model}", f"--device={device}", *labWords, *words, *chartOptions],
                 onProgress=onProgress,
                 onFinished=lambda answer: _finish(exchange, answer, onFinished, onFailed),
                 onFailed=lambda error: _fail(exchange, error, onFailed),
@@ -186,11 +190,11 @@ class PredictionLogic:
                     added.append(None)
                     continue
                 name = f"{made}Saliency {MODALITY_NAMES[volume.modality]}"
-                added.append(addVolumeNode(scene, volume, name))
-                _moveBeside(scene, added[-1], petNode)
+                added.append(addVolumeNode(scene, volume, scene.GenerateUniqueName(name)))
+                placeBeside(added[-1], petNode)
         except BaseException:
             for node in filter(None, added):
-                scene.RemoveNode(node)
+                removeVolumeNode(node)
             raise
         return SaliencyNodes(*added)
 
@@ -277,13 +281,3 @@ def _newFolder() -> Path:
 
 def _removeFolder(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _moveBeside(scene: Any, node: Any, other: Any) -> None:
-    hierarchy = mrml().vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    if hierarchy is None:
-        return
-    item = hierarchy.GetItemByDataNode(other)
-    if item != hierarchy.GetInvalidItemID():
-        # Moves the item where the application has made one already.
-        hierarchy.CreateItem(hierarchy.GetItemParent(item), node)
