@@ -56,7 +56,6 @@ class TrainingSection(Section):
             ChoiceField("preset", ui.presetComboBox, _presetChoices()),
             ChoiceField("device", ui.trainingDeviceComboBox, deviceChoices()),
         )
-        _showAllRows(ui.modelsList)
         self._log = RunLog(ui.trainingLog)
         self._violations = ViolationsView(ui.violationsTable)
         self._tables = RunResultView(ui, self.panel, self._results)
@@ -287,9 +286,3 @@ def _presetChoices() -> tuple[Choice, ...]:
 
 def _sees(spec: Any) -> str:
     return _("Sees {inputs}.").format(inputs=", ".join(spec.inputs))
-
-
-def _showAllRows(view: Any) -> None:
-    """As high as its rows: a list of seven needs no scroll bar of its own."""
-    rows = sum(view.sizeHintForRow(row) for row in range(view.count))
-    view.setFixedHeight(rows + 2 * view.frameWidth)
