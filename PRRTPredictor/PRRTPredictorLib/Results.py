@@ -6,6 +6,7 @@ behind. Marked by an attribute, the nodes are found again in a saved scene.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,9 @@ from PRRTPredictorLib.Volumes import mrml
 ROLE_ATTRIBUTE = "PRRTPredictor.Results"
 
 _METRICS = ("AUROC", "AUPRC", "Accuracy")
+_CURVES_AND_LEGEND = (0.0, 1.7)
+_BARS_AND_LEGEND = (-0.5, 3.8)
+"""Slicer puts the legend over the right end of a chart: the axes run on below it, so that it hides nothing."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def _rocChart(scene: Any, results: RunResults) -> Any:
     chart.SetXAxisTitle("1 − specificity")
     chart.SetYAxisTitle("Sensitivity")
     for model in results.models:
-        _addCurve(scene, chart, "roc", f"{model.title}  {mean_and_error(model.auroc)}", model.roc, _colour(model.name))
+        _addCurve(scene, chart, "roc", f"{model.title}  {_mean(model.auroc)}", model.roc, _colour(model.name))
     _addReference(scene, chart, "roc", "Chance  0.50", Curve((0.0, 1.0), (0.0, 1.0)))
     return chart
 
@@ -95,7 +99,7 @@ def _precisionRecallChart(scene: Any, results: RunResults) -> Any:
     chart.SetXAxisTitle("Recall")
     chart.SetYAxisTitle("Precision")
     for model in results.models:
-        _addCurve(scene, chart, "pr", f"{model.title}  {mean_and_error(model.auprc)}", model.pr, _colour(model.name))
+        _addCurve(scene, chart, "pr", f"{model.title}  {_mean(model.auprc)}", model.pr, _colour(model.name))
     prevalence = results.prevalence_long
     _addReference(scene, chart, "pr", f"Prevalence  {prevalence:.2f}", Curve((0.0, 1.0), (prevalence, prevalence)))
     return chart
@@ -128,7 +132,7 @@ def _barChart(scene: Any, results: RunResults) -> Any:
 
 
 def _emptyChart(scene: Any, role: str, title: str) -> Any:
-    """The chart node of that role without series, its axes from 0 to 1."""
+    """The chart node of that role without series, its axes with room for the legend."""
     for node in _own(scene, f"{role} part"):
         scene.RemoveNode(node)
     chart = next(iter(_own(scene, role)), None) or _addNode(scene, "vtkMRMLPlotChartNode", role, title)
@@ -138,8 +142,8 @@ def _emptyChart(scene: Any, role: str, title: str) -> Any:
     chart.SetTitleFontSize(14)
     chart.SetLegendFontSize(12)
     chart.SetAxisTitleFontSize(13)
-    chart.SetXAxisRangeAuto(role == "bars")
-    chart.SetXAxisRange(0.0, 1.0)
+    chart.SetXAxisRangeAuto(False)
+    chart.SetXAxisRange(*(_BARS_AND_LEGEND if role == "bars" else _CURVES_AND_LEGEND))
     chart.SetYAxisRangeAuto(False)
     chart.SetYAxisRange(0.0, 1.0)
     return chart
@@ -210,6 +214,10 @@ def _own(scene: Any, role: str | None = None) -> list[Any]:
 
 def _metrics(model: ModelResult) -> tuple[MetricValue, ...]:
     return (model.auroc, model.auprc, model.accuracy)
+
+
+def _mean(metric: MetricValue) -> str:
+    return f"{metric.mean:.2f}" if math.isfinite(metric.mean) else "–"
 
 
 def _numbers(name: str, values: Sequence[float]) -> Any:

@@ -14,7 +14,8 @@ from scene_phantom import study
 
 from PRRTPredictorCore.errors import Code, PRRTError
 from PRRTPredictorCore.imaging.nrrd import read_nrrd
-from PRRTPredictorCore.records import Acquisition, LoadedSeries
+from PRRTPredictorCore.prediction.document import PredictionDocument
+from PRRTPredictorCore.records import Acquisition, Labs, LoadedSeries, ModelIdentity
 from PRRTPredictorLib import Display, Export, Scene, Study
 from PRRTPredictorLib.Volumes import addVolumeNode
 
@@ -280,6 +281,61 @@ def picture(path: Path) -> np.ndarray:
 def colourful(path: Path) -> bool:
     pixels = picture(path)[..., :3].astype(int)
     return bool((pixels.max(axis=-1) - pixels.min(axis=-1) > 50).any())
+
+
+# --- report -----------------------------------------------------------------------------------------------------------
+
+
+def test_report_with_the_views_and_without_identity(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    loaded = Loaded(synthetic=True)
+    labs = Labs(30.0, 28.0, 60.0, 400.0, date(2021, 3, 14))
+    path = Export.exportReport(
+        tmp_path / "report.html",
+        document(),
+        None,
+        labs,
+        petNode=loaded.pet,
+        ctNode=loaded.ct,
+        saliencyNode=loaded.saliency,
+    )
+    page = path.read_text(encoding="utf-8")
+    assert "data:image/png;base64," in page
+    assert "Research use only" in page
+    assert "SYNTHETIC" in page
+    assert_free_of_identity(path)
+    assert [one.name for one in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_report_without_volumes(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    page = Export.exportReport(tmp_path / "report.html", document(), None, None).read_text(encoding="utf-8")
+    assert "data:image/png;base64," not in page
+    assert "72" in page
+
+
+def test_a_missing_package_of_the_report_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "PRRTPredictorCore.report.patient", None)
+    with pytest.raises(PRRTError) as caught:
+        Export.exportReport(tmp_path / "report.html", document(), None, None)
+    assert caught.value.code is Code.DEPENDENCY_MISSING
+
+
+def document() -> PredictionDocument:
+    return PredictionDocument(
+        probability_long_pfs=0.72,
+        group="long",
+        interval=(0.6, 0.8),
+        lab_contributions={"ast": 0.1, "alt": -0.2, "ggt": 0.3, "cga": -0.4},
+        lab_contribution_method="gradient x input",
+        warnings=(),
+        model=ModelIdentity("pet_ct_labs", "0" * 64, synthetic=True),
+        synthetic_patient=True,
+    )
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------

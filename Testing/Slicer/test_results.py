@@ -97,8 +97,8 @@ def test_curves_are_those_of_the_run(scene) -> None:
     plots = Results.showPlots(scene, run_results())
     roc = series_of(plots.roc)
     assert [series.GetName() for series in roc] == [
-        f"{MODELS['pet'].title}  0.60 ± 0.01",
-        f"{MODELS['pet_ct_labs'].title}  0.65 ± 0.01",
+        f"{MODELS['pet'].title}  0.60",
+        f"{MODELS['pet_ct_labs'].title}  0.65",
         "Chance  0.50",
     ]
     np.testing.assert_array_equal(points(roc[0]), [[0.0, 0.2, 1.0], [0.0, 0.7, 1.0]])
@@ -107,7 +107,8 @@ def test_curves_are_those_of_the_run(scene) -> None:
     assert roc[0].GetColor() != roc[1].GetColor()
     for chart in (plots.roc, plots.pr):
         assert chart.GetTitle().startswith("SYNTHETIC")
-        assert (chart.GetXAxisRange(), chart.GetYAxisRange()) == ((0, 1), (0, 1))
+        assert chart.GetYAxisRange() == (0, 1)
+        assert chart.GetXAxisRange()[1] > 1.5, "the legend hides the curves' ends"
 
 
 def test_bars_stand_in_groups_that_the_axis_names(scene) -> None:
