@@ -128,10 +128,11 @@ class LabsSection(Section):
         sheet = labSheetOf(node)
         given = {lab for lab, entry in sheet.entries().items() if entry.given}
         remarks = sheet.remarks()
+        datesJudged = None not in (sheet.sampledOn, sheet.firstCycle)
         for name, label in self._remarks.items():
             # An empty field says so itself; dates matter once there are values.
             worthSaying = name in given if name in LABS else bool(given)
             remark = remarks.get(name, "") if worthSaying else ""
-            showAlert(label, remark, alert=name in LABS or name in sheet.refused)
+            showAlert(label, remark, alert=name in LABS or datesJudged)
         ratio = sheet.deRitis
         self.ui.deRitisLabel.setText(_("needs AST and ALT") if ratio is None else f"{ratio:.2f}")
