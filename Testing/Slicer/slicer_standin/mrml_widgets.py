@@ -348,19 +348,29 @@ class qMRMLColorTableComboBox(qMRMLNodeComboBox):
         return (_swatch(node), node.GetName() or "", node.GetID())
 
 
+_swatches: dict[tuple[str, str, int], QtGui.QIcon] = {}
+
+
 def _swatch(node: Any, width: int = 30, height: int = 20) -> QtGui.QIcon:
     """The colours of a colour node from left to right."""
+    key = (node.GetID(), node.GetName() or "", node.GetMTime())
+    if key not in _swatches:
+        _swatches[key] = QtGui.QIcon(QtGui.QPixmap.fromImage(_rampOf(node, width).scaled(width, height)))
+    return _swatches[key]
+
+
+def _rampOf(node: Any, width: int) -> QtGui.QImage:
     table = node.GetScalarsToColors()
-    image = QtGui.QImage(width, height, QtGui.QImage.Format.Format_RGB32)
-    image.fill(QtGui.QColor("white"))
-    if table is not None:
-        low, high = table.GetRange()
-        for column in range(width):
-            red, green, blue = table.GetColor(low + (high - low) * column / max(1, width - 1))
-            colour = QtGui.QColor.fromRgbF(red, green, blue)
-            for row in range(height):
-                image.setPixelColor(column, row, colour)
-    return QtGui.QIcon(QtGui.QPixmap.fromImage(image))
+    ramp = QtGui.QImage(width, 1, QtGui.QImage.Format.Format_RGB32)
+    ramp.fill(QtGui.QColor("white"))
+    if table is None:
+        return ramp
+    low, high = table.GetRange()
+    for column in range(width):
+        colour = [0.0, 0.0, 0.0]
+        table.GetColor(low + (high - low) * column / max(1, width - 1), colour)
+        ramp.setPixelColor(column, 0, QtGui.QColor.fromRgbF(*(min(max(part, 0.0), 1.0) for part in colour)))
+    return ramp
 
 
 def _hasAttribute(node: Any, name: str, value: Any) -> bool:
