@@ -62,7 +62,8 @@ def loadedBySlicer(seriesUid: str, where: str) -> Iterator[Any]:
     if database is None or not database.isOpen or not database.filesForSeries(seriesUid):
         raise _unreadable(where)
     scene = slicer.mrmlScene
-    nodesBefore, itemsBefore = set(_nodeIds(scene)), set(itemsOf(scene))
+    itemsBefore = set(itemsOf(scene))
+    nodesBefore = set(_nodeIds(scene))
     shown = _shownVolumes(scene)
     try:
         DICOMUtils.loadSeriesByUID([seriesUid], enabledPluginClassNames=[_PLUGIN])

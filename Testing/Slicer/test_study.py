@@ -1,7 +1,7 @@
-"""Studies between files, memory and scene: the core's values whoever decoded the pixels, and nothing lost or left over.
+"""Studies between files, memory and scene: the core's values whoever decoded the pixels; nothing lost, nothing left.
 
-Real series are the touchstones: JPEG-LS with a slope for every slice and uneven slices, PET that is SUV already, and the
-database that Slicer itself wrote.
+Real series are the touchstones: JPEG-LS with a slope for every slice, PET that is SUV already, and the database that
+Slicer itself wrote.
 """
 
 from __future__ import annotations
@@ -279,9 +279,8 @@ def test_compressed_series_load_without_decoders_as_with_them(imported, monkeypa
     (uid,) = imported(ACRIN)
     pair = findPair(slicer.dicomDatabase, uid)
     expected = Study.loadPair(pair)
-    assert "SLICES_RESAMPLED" in {notice.code for notice in expected.pet.notices}
     assert expected.pet.suv.factor == pytest.approx(0.00042111, rel=1e-4)
-    nodes, items = nodeIds(slicer.mrmlScene), itemsOf(slicer.mrmlScene)
+    items, nodes = itemsOf(slicer.mrmlScene), nodeIds(slicer.mrmlScene)
     monkeypatch.setattr(Study, "can_decode", lambda source: False)
     monkeypatch.setattr(Study, "decode", None)
     told = []
@@ -358,6 +357,46 @@ def test_a_volume_moved_after_loading_keeps_its_transform_or_is_refused(imported
     assert error.code is Code.BAD_GEOMETRY
 
 
+def test_uneven_slices_are_resampled_as_the_core_does_it(imported, monkeypatch, tmp_path) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "Testing" / "Core"))
+    import dicom_objects
+
+    stored = np.random.default_rng(0).integers(0, 30_000, (9, 8, 8)).astype(np.int16)
+    heights = np.arange(9) * 4.0
+    heights[5:] += 1.5
+    places = np.column_stack([np.full((9, 2), (-10.0, -20.0)), heights])
+    shared = {"StudyInstanceUID": "1.2.3", "FrameOfReferenceUID": "1.2.4", "positions": places}
+    slopes = np.linspace(0.2, 0.9, 9)
+    dicom_objects.write_series(dicom_objects.pet_series(stored, slopes, **shared), tmp_path / "pet")
+    dicom_objects.write_series(dicom_objects.ct_series(stored // 10, **shared), tmp_path / "ct")
+    (uid,) = imported(tmp_path)
+    pair = findPair(slicer.dicomDatabase, uid)
+    expected = Study.loadPair(pair)
+    assert "SLICES_RESAMPLED" in {notice.code for notice in expected.pet.notices}
+    pet, ct = loadedBySlicer(pair.pet.series_uid), loadedBySlicer(pair.ct.series_uid)
+    assert not ct.GetParentTransformNode().IsTransformToWorldLinear()
+    monkeypatch.setattr(Study, "can_decode", lambda source: False)
+    for got in (Study.loadPair(pair), Study.studyFromNodes(pet, ct, slicer.dicomDatabase)):
+        same(got.pet, expected.pet, atol=1e-5)
+        same(got.ct, expected.ct, atol=1e-3)
+    # A warp of the user's own is not Slicer's acquisition transform.
+    warp = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLGridTransformNode", "warp")
+    warp.SetAndObserveTransformNodeID(pet.GetTransformNodeID())
+    grid = vtk.vtkImageData()
+    grid.SetOrigin(-500, -500, -500)
+    grid.SetSpacing(1000, 1000, 1000)
+    grid.SetDimensions(2, 2, 2)
+    grid.AllocateScalars(vtk.VTK_DOUBLE, 3)
+    for index in range(24):
+        grid.GetPointData().GetScalars().SetValue(index, 5.0)
+    transform = slicer.vtkOrientedGridTransform()
+    transform.SetDisplacementGridData(grid)
+    warp.SetAndObserveTransformToParent(transform)
+    pet.SetAndObserveTransformNodeID(warp.GetID())
+    error = refusal(GeometryRefused, Study.studyFromNodes, pet, ct, slicer.dicomDatabase)
+    assert error.code is Code.BAD_GEOMETRY
+
+
 @needs_data
 def test_slicers_patient_and_study_items_are_shared(imported) -> None:
     (uid,) = imported(CROPS)
@@ -375,7 +414,7 @@ def test_a_series_that_slicer_cannot_read_leaves_nothing(imported, monkeypatch) 
 
     (uid,) = imported(CROPS)
     pair = findPair(slicer.dicomDatabase, uid)
-    nodes, items = nodeIds(slicer.mrmlScene), itemsOf(slicer.mrmlScene)
+    items, nodes = itemsOf(slicer.mrmlScene), nodeIds(slicer.mrmlScene)
     monkeypatch.setattr(Study, "can_decode", lambda source: False)
     real = DICOMUtils.loadSeriesByUID
 
@@ -394,14 +433,14 @@ def test_a_series_that_slicer_cannot_read_leaves_nothing(imported, monkeypatch) 
 @needs_data
 @pytest.mark.parametrize("maker", ["ge", "philips"])
 def test_slopes_and_private_factors_when_slicer_decodes(host, imported, monkeypatch, tmp_path, maker) -> None:
-    from PRRTPredictorCore.cohort.synthetic.cohort import make_patient
+    from PRRTPredictorCore.cohort.synthetic.cohort import write_patient
+    from PRRTPredictorCore.cohort.synthetic.plan import SyntheticConfig, plan_cohort
 
-    for seed in range(1, 9):
-        patient = make_patient(tmp_path / str(seed), seed)
-        if load_pet(patient.pet).suv.units == {"ge": "BQML", "philips": "CNTS"}[maker]:
-            break
-    else:
-        pytest.fail("no such scanner among eight patients")
+    plans = plan_cohort(SyntheticConfig(patients=8, censored=0))
+    patient = write_patient(
+        tmp_path, next(plan for plan in plans if plan.characteristics.scanner.lower().startswith(maker))
+    )
+    assert load_pet(patient.pet).suv.units == {"ge": "BQML", "philips": "CNTS"}[maker]
     (uid,) = imported(patient.pet.parent)
     pair = findPair(slicer.dicomDatabase, uid)
     expected = Study.loadPair(pair)
