@@ -198,6 +198,7 @@ def train(arguments: Namespace, progress: Progress) -> int:
     from .training.config import RunConfig
     from .training.crossval import require_run_folder, run_crossval
 
+    progress("check", 0, 1, "cohort")
     cohort = read_cohort(arguments.cohort)
     extras = require_extras(cohort, arguments.extra)
     require_trainable(cohort, arguments.folds)
@@ -217,7 +218,9 @@ def train(arguments: Namespace, progress: Progress) -> int:
     )
     prepared = prepare_cohort(cohort.patients, config.preprocess, jobs=jobs, progress=progress)
     run_crossval(cohort, prepared, config, arguments.out, progress)
+    progress("results", 0, 1, "metrics and tests")
     summary = summarise_run(arguments.out)
+    progress("results", 1, 1)
     if arguments.json:
         sys.stdout.write((arguments.out / "metrics.json").read_text(encoding="utf-8"))
         return 0

@@ -15,10 +15,13 @@ from dataclasses import fields, is_dataclass
 from datetime import date
 from enum import Enum
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from .errors import PRRTError
 from .progress import Progress, silent
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 
 def to_jsonable(value: Any) -> Any:
@@ -116,15 +119,23 @@ def _end_children() -> None:
 
 
 class Eta:
-    """Seconds left of the current stage, from the pace so far."""
+    """Seconds left of the current stage: as the work itself expects, else from the pace so far."""
 
     def __init__(self) -> None:
         self._stage = ""
         self._started = 0.0
         self._first_done = 0
+        self._expected: tuple[float | None] | None = None
+
+    def expect(self, seconds: float | None) -> None:
+        """Let the work's own estimate stand in the next answer."""
+        self._expected = (seconds,)
 
     def __call__(self, stage: str, done: int, total: int) -> float | None:
         """Return the remaining seconds; None until one step of the stage has been timed."""
+        expected, self._expected = self._expected, None
+        if expected is not None:
+            return None if expected[0] is None else round(expected[0], 1)
         if stage != self._stage:
             self._stage, self._started, self._first_done = stage, time.monotonic(), done
         steps = done - self._first_done
@@ -133,20 +144,27 @@ class Eta:
         return round((time.monotonic() - self._started) / steps * max(total - done, 0), 1)
 
 
-def json_lines(stream: TextIO) -> Progress:
-    """Make a progress that writes one JSON object a line: stage, done, total, eta_s, message.
+class JsonLines:
+    """A progress that writes one JSON object a line: stage, done, total, eta_s, message.
 
     The work goes on when nobody reads any more.
     """
-    eta = Eta()
 
-    def report(stage: str, done: int, total: int, message: str = "") -> None:
-        line = {"stage": stage, "done": done, "total": total, "eta_s": eta(stage, done, total), "message": message}
-        with suppress(BrokenPipeError):
-            stream.write(json.dumps(line) + "\n")
-            stream.flush()
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._eta = Eta()
 
-    return report
+    def expect(self, seconds: float | None) -> None:
+        """See :class:`~.progress.EstimateListener`."""
+        self._eta.expect(seconds)
+
+    def __call__(self, stage: str, done: int, total: int, message: str = "") -> None:
+        """See :class:`~.progress.Progress`."""
+        left = self._eta(stage, done, total)
+        line = {"stage": stage, "done": done, "total": total, "eta_s": left, "message": message}
+        with suppress(OSError):
+            self._stream.write(json.dumps(line) + "\n")
+            self._stream.flush()
 
 
 @contextmanager
@@ -159,7 +177,7 @@ def listening(kind: str) -> Iterator[Progress]:
         "auto" draws a bar when stderr is a terminal and stays silent otherwise.
     """
     if kind == "jsonl":
-        yield json_lines(sys.stderr)
+        yield JsonLines(sys.stderr)
     elif kind == "none" or not sys.stderr.isatty():
         yield silent
     else:
@@ -170,7 +188,7 @@ def listening(kind: str) -> Iterator[Progress]:
 @contextmanager
 def _bar() -> Iterator[Progress]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as RichProgress
 
     columns = (
@@ -178,16 +196,29 @@ def _bar() -> Iterator[Progress]:
         BarColumn(bar_width=28),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("[cyan]{task.fields[left]}"),
         TextColumn("[dim]{task.fields[message]}"),
     )
     with RichProgress(*columns, console=Console(stderr=True)) as bars:
-        current: dict[str, Any] = {"stage": None, "task": None}
+        yield _Bars(bars)
 
-        def report(stage: str, done: int, total: int, message: str = "") -> None:
-            if stage != current["stage"]:
-                current["stage"] = stage
-                current["task"] = bars.add_task(stage, total=total, message="")
-            bars.update(current["task"], completed=done, total=total, message=message)
 
-        yield report
+class _Bars:
+    """A progress that draws one bar a stage."""
+
+    def __init__(self, bars: RichProgress) -> None:
+        self._bars = bars
+        self._stage = ""
+        self._task: Any = None
+        self._eta = Eta()
+
+    def expect(self, seconds: float | None) -> None:
+        self._eta.expect(seconds)
+
+    def __call__(self, stage: str, done: int, total: int, message: str = "") -> None:
+        left = self._eta(stage, done, total)
+        if stage != self._stage:
+            self._stage = stage
+            self._task = self._bars.add_task(stage, total=total, message="", left="")
+        words = "" if left is None or done >= total else f"{int(left) // 60}:{int(left) % 60:02d} left"
+        self._bars.update(self._task, completed=done, total=total, message=message, left=words)

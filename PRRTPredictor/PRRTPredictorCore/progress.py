@@ -5,7 +5,7 @@ A room calls a :class:`Progress`; the front door decides whether that becomes a 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Progress(Protocol):
@@ -27,3 +27,17 @@ class Progress(Protocol):
 
 def silent(stage: str, done: int, total: int, message: str = "") -> None:
     """A :class:`Progress` that nobody listens to."""
+
+
+@runtime_checkable
+class EstimateListener(Protocol):
+    """A :class:`Progress` that also takes an estimate of the time left, for steps of very different length."""
+
+    def expect(self, seconds: float | None) -> None:
+        """Take over the estimate for the next report; None where there is none yet."""
+
+
+def expect(progress: Progress, seconds: float | None) -> None:
+    """Tell how long the current stage will still take, right before reporting; whoever does not ask is not told."""
+    if isinstance(progress, EstimateListener):
+        progress.expect(seconds)

@@ -19,7 +19,7 @@ from ..models.encoder_files import read_encoder, write_encoder
 from ..models.presets import Preset, preset_named
 from ..models.pretrained import ct_encoder_for
 from ..models.registry import MODELS, model_spec, model_specs
-from ..progress import Progress, silent
+from ..progress import Progress, expect, silent
 from ..records import Cohort
 from .cohortfile import COHORT_NAME, RunCohort, write_run_cohort
 from .config import RunConfig
@@ -36,6 +36,7 @@ from .manifest import (
     read_manifest,
     write_manifest,
 )
+from .pace import Pace
 from .records import FoldTask
 from .splits import Split, make_splits, read_splits, write_splits
 from .store import CT_ENCODER, SPLITS, RunStore
@@ -69,7 +70,7 @@ def run_crossval(
     out : Path
         The run folder; a run that was begun there with the same cohort and settings is resumed.
     progress : Progress
-        Stage "train", one step a fit, finished ones included.
+        Stage "train", one step a fit, finished ones included; the message begins with the model in work.
 
     Raises
     ------
@@ -225,17 +226,37 @@ def _fit_missing(
     """Fit what is missing of the named models and store each fold as soon as it is there."""
     total = len(models) * len(store.splits)
     missing = [task for task in store.missing() if task.model in models]
-    done = total - len(missing)
-    progress("train", done, total)
     pretrained = next((task.model for task in missing if model_spec(task.model).ct_encoder == "pretrained"), None)
     if pretrained:
         data = with_ct_features(data, model_spec(pretrained), settings, store.path, progress)
     groups = group_tasks(missing, store)
-    with closing(fit_groups(groups, data, settings, jobs if settings.device == "cpu" else 1)) as results:
+    side_by_side = jobs if settings.device == "cpu" else 1
+    pace = Pace([task for group in groups for task in group], _timed(store, models, settings), side_by_side)
+
+    def report(done: int) -> None:
+        expect(progress, pace.seconds_left())
+        progress("train", done, total, pace.in_work)
+
+    done = total - len(missing)
+    report(done)
+    with closing(fit_groups(groups, data, settings, side_by_side)) as results:
         for result in results:
             store.save_fold(result)
+            pace.finished(result.task, result.outcome.seconds)
             done += 1
-            progress("train", done, total, result.task.label)
+            report(done)
+
+
+def _timed(store: RunStore, models: Sequence[str], settings: FitSettings) -> dict[str, list[float]]:
+    """Seconds of the fits that are there already and were made on a device of this kind."""
+    seconds: dict[str, list[float]] = {}
+    for model in models:
+        for task in store.finished(model):
+            with suppress(ModelRefused):  # a damaged fold is told of by whoever reads its predictions
+                outcome = store.outcome(model, task.repeat, task.fold)
+                if (outcome.device == "cpu") == (settings.device == "cpu"):
+                    seconds.setdefault(model, []).append(outcome.seconds)
+    return seconds
 
 
 def group_tasks(missing: Sequence[FoldTask], store: RunStore) -> list[list[FoldTask]]:
