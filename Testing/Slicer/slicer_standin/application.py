@@ -15,7 +15,7 @@ from typing import Any
 import slicer
 from PySide6 import QtCore, QtWidgets
 
-from . import dicom_lib, packaging, pytorch
+from . import bare, dicom_lib, packaging, pytorch
 from .colours import writeColourFiles
 from .dialogs import Dialogs
 from .dicom_database import FILE_NAME, ctkDICOMDatabase
@@ -201,6 +201,14 @@ class Application(Emitter):
         self._mainWindow.show()
         self.processEvents()
 
+    def grabMainWindow(self, path: Path) -> None:
+        """Save a picture of the main window as PNG."""
+        from .main_window import grab
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not grab(self, self._mainWindow).save(str(path), "PNG"):
+            raise OSError(f"The picture cannot be written: {path}")
+
     def _makeFolder(self, name: str) -> str:
         folder = Path(self._folder.name, name)
         folder.mkdir()
@@ -228,6 +236,8 @@ def install(options: Options) -> Application:
     for folder in options.modulePaths:
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
+    if options.bare:
+        bare.block()
     application.moduleManager().loadModules()
     application.startupCompleted.emit()
     return application

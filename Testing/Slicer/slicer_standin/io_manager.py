@@ -60,10 +60,10 @@ class CoreIOManager(Strict):
         return bool(scene.SaveSceneToSlicerDataBundleDirectory(path))
 
     def extractKnownExtension(self, fileName: str, node: Any) -> str:
-        return str(node.CreateDefaultStorageNode().GetSupportedFileExtension(str(fileName), False, True))
+        return str(self._storage(node).GetSupportedFileExtension(str(fileName), False, True))
 
     def fileWriterExtensions(self, node: Any) -> tuple[str, ...]:
-        formats = node.CreateDefaultStorageNode().GetSupportedWriteFileTypes()
+        formats = self._storage(node).GetSupportedWriteFileTypes()
         return tuple(formats.GetValue(index) for index in range(formats.GetNumberOfValues()))
 
     def exportNodes(
@@ -75,8 +75,15 @@ class CoreIOManager(Strict):
             node = scene.GetNodeByID(nodeID)
             if harden and node.GetParentTransformNode() is not None:
                 raise NotProvided("The stand-in host exports no hardened nodes.")
-            storage = node.CreateDefaultStorageNode()
+            storage = self._storage(node)
             storage.SetFileName(str(path))
             if not storage.WriteData(node):
                 return False
         return True
+
+    def _storage(self, node: Any) -> Any:
+        """A storage node for writing once, not in the scene but knowing it."""
+        storage = node.CreateDefaultStorageNode()
+        storage.UnRegister(None)  # Python holds it now
+        storage.SetScene(self._application.mrmlScene())
+        return storage

@@ -6,6 +6,14 @@ import os
 import sys
 from pathlib import Path
 
+_LAUNCHER = """#!/bin/sh
+exec 3<&0  # the shell gives background processes no input of their own
+"{python}" "$@" <&3 3<&- &
+exec 3<&-
+trap 'exit 143' TERM
+wait $!
+"""
+
 
 class PythonSlicer:
     """Writes the launcher into ``folder`` and puts that first on PATH; :meth:`remove` takes it off again."""
@@ -17,7 +25,7 @@ class PythonSlicer:
         else:
             launcher = folder / "PythonSlicer"
             # The real launcher starts Python as a child of its own as well: ending it alone must not be enough.
-            launcher.write_text(f'#!/bin/sh\n"{sys.executable}" "$@" <&0 &\ntrap \'exit 143\' TERM\nwait $!\n')
+            launcher.write_text(_LAUNCHER.format(python=sys.executable))
             launcher.chmod(0o755)
         os.environ["PATH"] = os.pathsep.join([self._folder, os.environ.get("PATH", "")])
 

@@ -28,14 +28,16 @@ class SceneLogics:
         self.application.SetShareDirectory("share")
         self.application.SetTemporaryPath(f"{home}/tmp")
         self.application.SetMRMLScene(self.scene)
+        self._remote, self._dataIo = slicer.vtkMRMLRemoteIOLogic(), slicer.vtkDataIOManagerLogic()
+        for logic in (self._remote, self._dataIo):
+            logic.SetMRMLApplicationLogic(self.application)
+        # Storage nodes ask the scene's manager which file formats there are.
+        self.application.SetMRMLSceneDataIO(self.scene, self._remote, self._dataIo)
         self._modules: dict[str, Any] = {}
         for name, logic in _moduleLogics():
             self.add(name, logic)
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene)
         self.application.SetColorLogic(self._modules["Colors"])
-        self.layout = slicer.vtkMRMLLayoutLogic()
-        self.layout.SetMRMLApplicationLogic(self.application)
-        self.layout.SetMRMLScene(self.scene)
         # Crosshair, and whatever else each Slicer has from the start.
         if self.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode") is None:
             self.scene.AddNewNodeByClass("vtkMRMLCrosshairNode")
@@ -55,7 +57,8 @@ class SceneLogics:
     def clear(self) -> None:
         """A fresh scene, as after File > Close scene, with the layout of the start."""
         self.scene.Clear(0)
-        self.layout.GetLayoutNode().SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+        for layout in slicer.util.getNodesByClass("vtkMRMLLayoutNode", self.scene):
+            layout.SetViewArrangement(layout.SlicerLayoutFourUpView)
 
     def _registerManagers(self) -> None:
         for factory, names in (
