@@ -12,7 +12,6 @@ owns them, past any override.
 from __future__ import annotations
 
 import inspect
-import os
 import re
 import types
 from collections.abc import Callable, Iterator
@@ -21,11 +20,16 @@ from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
-# Flat, int-comparable enums. Read when PySide6 is first imported.
-os.environ.setdefault("PYSIDE6_OPTION_PYTHON_ENUM", "0x03")
+import shiboken6
+from PySide6 import QtCore, QtGui, QtWidgets
 
-import shiboken6  # noqa: E402
-from PySide6 import QtCore, QtGui, QtWidgets  # noqa: E402
+if not isinstance(QtCore.QProcess.ProcessState.NotRunning, int):
+    raise ImportError("PySide6 was imported before slicer_standin: its enums are not ints as PythonQt's are")
+
+if sys.version_info < (3, 12):
+    # PySide6 6.12 takes a reference from None with each call that returns nothing, until None is gone and the
+    # interpreter aborts; from Python 3.12 on None is immortal. Give it more than can be taken.
+    ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
 
 #: Exceptions that Python slots let out, newest last. The application only prints them; a test looks here.
 slotErrors: list[BaseException] = []
