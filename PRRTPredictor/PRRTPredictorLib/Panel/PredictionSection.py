@@ -50,7 +50,7 @@ class PredictionSection(Section):
 
     def __init__(self, ui: Any, panel: Panel) -> None:
         super().__init__(ui, panel)
-        self._model = _Model(Path(), None, None)
+        self._model: _Model | None = None
         self._job: Any | None = None
         self._asked: AskedFor | None = None
         self._shown: tuple[Any, ...] | None = None
@@ -74,7 +74,7 @@ class PredictionSection(Section):
 
     def enter(self) -> None:
         """Look at the model folder again; it may have changed while another module was shown."""
-        self._model = _Model(Path(), None, None)
+        self._model = None
         self.refresh()
 
     def setParameterNode(self, node: Any | None) -> None:
@@ -198,9 +198,9 @@ class PredictionSection(Section):
                 sheet.labs()
             except LabRefused as refusal:
                 found.append(refusal.message)
-        if self._model.refusal is not None:
+        if self._model is not None and self._model.refusal is not None:
             found.append(_("The model folder cannot be used."))
-        elif self._model.card is not None:
+        elif self._model is not None and self._model.card is not None:
             found += _unfillable(self._model.card)
         return found
 
@@ -208,7 +208,7 @@ class PredictionSection(Section):
 
     def _readModel(self, folder: Path) -> None:
         """Read the card of another folder, and say in place why one cannot be used."""
-        if folder == self._model.folder and (self._model.card or self._model.refusal or folder == Path()):
+        if self._model is not None and self._model.folder == folder:
             return
         card, refusal = None, None
         if folder != Path():
