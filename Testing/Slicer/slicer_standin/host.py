@@ -67,6 +67,9 @@ class Host:
 
     def end(self) -> None:
         """End what the test began: panels, nodes, dialogs, database."""
+        window = self.app.mainWindow()
+        if window is not None:
+            window.moduleSelector().leave()
         self.app.moduleManager().dropWidgets()
         self.app.processEvents()
         self.app.logics.clear()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import shiboken6
 import slicer
 import vtk
 
@@ -24,8 +25,17 @@ class SceneWatcher:
     def watch(self, vtkObject: Any, *events: Any, call: Any) -> None:
         self.stop()
         self._object = vtkObject
-        if vtkObject is not None:
-            self._tags = [vtkObject.AddObserver(event, call) for event in events]
+        if vtkObject is None:
+            return
+
+        def tell(caller: Any, event: str) -> None:
+            owner = getattr(call, "__self__", None)
+            if isinstance(owner, QtCore.QObject) and not shiboken6.isValid(owner):
+                self.stop()  # Qt deleted the widget
+            else:
+                call(caller, event)
+
+        self._tags = [vtkObject.AddObserver(event, tell) for event in events]
 
     def stop(self) -> None:
         for tag in self._tags:
