@@ -11,8 +11,10 @@ owns them, past any override.
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 import re
+import sys
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
