@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ import pytest
 
 if TYPE_CHECKING:
     from slicer_standin.host import Host
+
+os.environ.setdefault("PYSIDE6_OPTION_PYTHON_ENUM", "0x03")  # read when PySide6 is first imported: int enums
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,11 @@ Which widgets a parameter can be bound to stands in `slicer_standin.parameter_co
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
+
+os.environ.setdefault("PYSIDE6_OPTION_PYTHON_ENUM", "0x03")  # read when PySide6 is first imported: int enums
 
 _started: Any = None
 
@@ -37,9 +40,19 @@ def startQt(fontScale: float = 1.0) -> None:
         mrml_views.qMRMLTableView,
     ):
         setattr(slicer, kind.__name__, kind)
+    slicer.__getattr__ = _refuseWidgets
     for module in (makeI18nModule(), makeParameterNodeModule(), makeScriptedModule()):
         sys.modules[module.__name__] = module
         setattr(slicer, module.__name__.removeprefix("slicer."), module)
+
+
+def _refuseWidgets(name: str) -> Any:
+    """What ``slicer`` answers for names that it does not have."""
+    from .strict import NotProvided
+
+    if name.startswith(("qMRML", "qSlicer")):
+        raise NotProvided(f"The stand-in host has no slicer.{name}.")
+    raise AttributeError(f"module 'slicer' has no attribute '{name}'")
 
 
 def start(**options: Any) -> Any:
