@@ -77,6 +77,9 @@ class DicomDatabase(Protocol):
     def filesForSeries(self, seriesUid: str) -> Sequence[str]:
         """Absolute paths."""
 
+    def instancesForSeries(self, seriesUid: str) -> Sequence[str]:
+        """SOP instance UIDs."""
+
     def fileForInstance(self, instanceUid: str) -> str:
         """Absolute path; empty where the instance is unknown."""
 
@@ -245,9 +248,9 @@ def _described(database: DicomDatabase, series: Sequence[_Series]) -> str:
 
 
 def _imageCount(database: DicomDatabase, seriesUid: str) -> int:
-    """Images as the DICOM browser counts them; where it has not counted yet, files."""
+    """Images as the DICOM browser counts them; where it has not counted yet, counted here."""
     counted = str(database.fieldForSeries("DisplayedCount", seriesUid))
-    return int(counted) if counted.isdigit() and int(counted) else len(database.filesForSeries(seriesUid))
+    return int(counted) if counted.isdigit() and int(counted) else len(database.instancesForSeries(seriesUid))
 
 
 # --- one examination --------------------------------------------------------------------------------------------------

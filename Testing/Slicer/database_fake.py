@@ -121,6 +121,10 @@ class FakeDatabase:
         self.filesAskedFor.append(seriesUid)
         return tuple(self.images.get(seriesUid, {}).values())
 
+    def instancesForSeries(self, seriesUid: str) -> tuple[str, ...]:
+        self.asked["instancesForSeries"] += 1
+        return tuple(self.images.get(seriesUid, {}))
+
     def fileForInstance(self, instanceUid: str) -> str:
         self.asked["fileForInstance"] += 1
         return next((images[instanceUid] for images in self.images.values() if instanceUid in images), "")
