@@ -12,9 +12,11 @@ import pytest
 
 from PRRTPredictorCore import commands
 from PRRTPredictorCore.cli import build_parser, main
+from PRRTPredictorCore.dicom.series import load_ct
 from PRRTPredictorCore.dicom.suv import load_pet
 from PRRTPredictorCore.errors import ModelRefused
-from PRRTPredictorCore.imaging.nrrd import read_nrrd
+from PRRTPredictorCore.imaging.nrrd import read_nrrd, write_series
+from PRRTPredictorCore.prediction.document import read_document
 from PRRTPredictorCore.prediction.predictor import PredictionResult
 from PRRTPredictorCore.records import ModelIdentity, Prediction, Volume
 
@@ -223,13 +225,19 @@ def test_metrics_have_the_fixed_shape(run: Path) -> None:
     assert 0 < metrics["prevalence_long"] < 1
 
 
-def test_the_same_command_resumes_to_the_same_metrics(cohort: Path, run: Path) -> None:
+def test_the_same_command_resumes_to_the_same_metrics(
+    cohort: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = (run / "metrics.json").read_bytes()
     fold = run / "folds" / "pet_ct_labs" / "0-1"
     (fold / "done.json").unlink()
-    assert main(train_line(cohort, run)) == 0
+    assert main(train_line(cohort, run, "--progress", "jsonl")) == 0
     assert (fold / "done.json").is_file()
     assert (run / "metrics.json").read_bytes() == before
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert list(dict.fromkeys(line["stage"] for line in told)) == ["check", "prepare", "train", "results"]
+    train = [(line["done"], line["total"], line["message"]) for line in told if line["stage"] == "train"]
+    assert train == [(5, 6, "pet_ct_labs 0-1"), (6, 6, "")]
 
 
 def test_another_seed_in_the_same_run_folder_is_refused(
@@ -289,6 +297,29 @@ def test_labs_in_another_unit_and_out_of_date(cohort: Path, model: Path, capsys:
     assert document(capsys)["error"]["code"] == "LAB_UNIT"
     assert main([*line, "--labs-date", "2026-01-01", "--prrt-start", "2026-03-01"]) == 3
     assert document(capsys)["error"]["code"] == "LAB_DATE"
+
+
+def test_a_series_handed_over_gives_the_same_answer_and_charts(
+    cohort: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pet, ct = study(cohort)
+    answers = []
+    write_series(tmp_path / "pet.nrrd", load_pet(pet))
+    write_series(tmp_path / "ct.nrrd", load_ct(ct))
+    for place, images in enumerate(((pet, ct), (tmp_path / "pet.nrrd", tmp_path / "ct.nrrd"))):
+        saliency = tmp_path / f"saliency-{place}.nrrd"
+        more = ("--charts", str(tmp_path / f"charts-{place}"), "--charts-font", "14", "--saliency", str(saliency))
+        assert main(predict_line(model, *images, "--json", *more)) == 0
+        answers.append(document(capsys))
+        charts = sorted(path.name for path in (tmp_path / f"charts-{place}").iterdir())
+        assert charts == ["lab_contributions.png", "survival.png"]
+    assert answers[0] == answers[1]
+    assert read_document(answers[0]).synthetic_patient
+    maps = [read_nrrd(tmp_path / f"saliency-{place}.nrrd") for place in (0, 1)]
+    np.testing.assert_array_equal(maps[0].array, maps[1].array)
+    np.testing.assert_allclose(maps[0].ijk_to_lps, maps[1].ijk_to_lps)
+    assert main(predict_line(model, tmp_path / "ct.nrrd", tmp_path / "pet.nrrd", "--json")) == 3
+    assert document(capsys)["error"]["code"] == "WRONG_MODALITY"
 
 
 def test_swapped_folders_are_refused(cohort: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
