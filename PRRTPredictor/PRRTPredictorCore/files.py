@@ -8,25 +8,45 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .errors import Code, InputRefused, RunFailed
+
+_APPLICATION = "PRRTPredictor"
 
 PARTIAL = ".partial-"
 """How the names of half-written folders begin; nothing ever reads them."""
 
 
+Kind = Literal["config", "cache"]
+
+
+def user_folder(kind: Kind) -> Path:
+    """Where this operating system wants a user's settings, or what can be made again, to lie; not made here.
+
+    Plain Python, so that a cohort can be checked before anything is installed.
+    """
+    if sys.platform == "win32":
+        local = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / _APPLICATION
+        return local / "Cache" if kind == "cache" else local
+    if sys.platform == "darwin":
+        library = Path.home() / "Library"
+        return library / ("Caches" if kind == "cache" else "Application Support") / _APPLICATION
+    # XDG Base Directory Specification
+    named = os.environ.get(f"XDG_{kind.upper()}_HOME", "").strip()
+    return Path(named or Path.home() / f".{kind}") / _APPLICATION
+
+
 def cache_folder() -> Path:
     """Where this machine keeps what can be made again; the environment variable PRRT_CACHE_DIR overrides it."""
-    from platformdirs import user_cache_path
-
     override = os.environ.get("PRRT_CACHE_DIR")
-    return Path(override) if override else user_cache_path("PRRTPredictor", appauthor=False)
+    return Path(override) if override else user_folder("cache")
 
 
 def require_file_target(path: Path, suffix: str) -> None:

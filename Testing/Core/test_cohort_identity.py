@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from PRRTPredictorCore.cohort.identity import KEY_FILE, config_dir, study_code
 from PRRTPredictorCore.errors import Code, CohortRefused, InputRefused
+from PRRTPredictorCore.files import user_folder
 
 POSIX_USER = os.name == "posix" and hasattr(os, "geteuid") and os.geteuid() != 0
 
@@ -125,3 +126,29 @@ def test_an_unreadable_key_is_refused(config: Path) -> None:
     with pytest.raises(InputRefused) as caught:
         study_code("PAT-7")
     assert caught.value.code is Code.STUDY_KEY
+
+
+@pytest.mark.parametrize("kind", ["config", "cache"])
+@pytest.mark.parametrize("xdg", ["", "/elsewhere"])
+def test_a_users_folders_are_where_platformdirs_would_put_them(monkeypatch, kind: str, xdg: str) -> None:
+    platformdirs = pytest.importorskip("platformdirs")
+    monkeypatch.setenv(f"XDG_{kind.upper()}_HOME", xdg)
+    expected = getattr(platformdirs, f"user_{kind}_path")("PRRTPredictor", appauthor=False)
+    assert user_folder(kind) == expected
+
+
+@pytest.mark.parametrize(
+    ("system", "config", "cache"),
+    [
+        ("win32", "AppData/Local/PRRTPredictor", "AppData/Local/PRRTPredictor/Cache"),
+        ("darwin", "Library/Application Support/PRRTPredictor", "Library/Caches/PRRTPredictor"),
+        ("linux", ".config/PRRTPredictor", ".cache/PRRTPredictor"),
+    ],
+)
+def test_each_system_has_its_own_folders(monkeypatch, tmp_path: Path, system: str, config: str, cache: str) -> None:
+    for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setattr(sys, "platform", system)
+    assert user_folder("config") == tmp_path / config
+    assert user_folder("cache") == tmp_path / cache

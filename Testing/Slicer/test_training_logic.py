@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +17,7 @@ from PRRTPredictorCore.cli import build_parser
 from PRRTPredictorCore.errors import Cancelled, Code, CohortRefused, ModelRefused, PRRTError, RunFailed
 from PRRTPredictorCore.models.registry import MODELS
 from PRRTPredictorLib.TrainingLogic import TrainingLogic, TrainingPlan
-from PRRTPredictorLib.Worker import Job, Progressed
+from PRRTPredictorLib.Worker import MODULE_FOLDER, Job, Progressed
 
 PLAN = TrainingPlan(Path("a cohort.csv"), Path("a run"), ("rf_labs", "pet"), "quick", 4, 2, 9, "cpu", 3)
 
@@ -49,6 +52,29 @@ def test_a_cohort_is_checked_in_this_process(cohort: Path) -> None:
     assert len(check.cohort.patients) == 12
     assert check.cohort.violations == ()
     assert check.tableOne.row("Patient Statistics", "Patient Count").total.count == 12
+
+
+def test_a_cohort_is_checked_before_anything_is_installed(cohort: Path, tmp_path: Path) -> None:
+    """In a process that finds nothing of what Slicer does not bring along, and with no key yet."""
+    absent = (
+        "filelock jinja2 joblib lifelines matplotlib monai nrrd pandas platformdirs psutil rich safetensors sklearn "
+    )
+    code = (
+        "import sys, importlib.abc\n"
+        "class Absent(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name in {(absent + 'torch umap').split()!r}: raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        f"sys.path.insert(0, {str(MODULE_FOLDER)!r})\n"
+        "from pathlib import Path\n"
+        "from PRRTPredictorLib.TrainingLogic import TrainingLogic\n"
+        f"print(len(TrainingLogic().checkCohort(Path({str(cohort)!r})).cohort.patients))\n"
+    )
+    environment = {**os.environ, "HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
+    environment.pop("PRRT_CONFIG_DIR")
+    environment.pop("XDG_CONFIG_HOME", None)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stdout.strip() == "12", done.stderr
 
 
 def test_violations_are_part_of_the_check(cohort: Path, tmp_path: Path) -> None:

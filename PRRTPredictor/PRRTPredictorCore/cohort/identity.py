@@ -15,6 +15,7 @@ import unicodedata
 from pathlib import Path
 
 from ..errors import Code, CohortRefused, InputRefused
+from ..files import user_folder
 
 CONFIG_DIR_VARIABLE = "PRRT_CONFIG_DIR"
 """Environment variable that moves the configuration folder."""
@@ -50,11 +51,7 @@ def study_code(patient_id: str) -> str:
 def config_dir() -> Path:
     """The user's configuration folder: ``PRRT_CONFIG_DIR``, else where the operating system wants it."""
     override = os.environ.get(CONFIG_DIR_VARIABLE)
-    if override:
-        return Path(override)
-    from platformdirs import user_config_dir
-
-    return Path(user_config_dir("PRRTPredictor", appauthor=False))
+    return Path(override) if override else user_folder("config")
 
 
 def _study_key() -> bytes:
