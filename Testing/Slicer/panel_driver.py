@@ -13,10 +13,10 @@ def panel_in_view(host: Any) -> Iterator[Any]:
 
 
 def leave_panel() -> None:
-    """Another module is in view."""
+    """No module is in view any more."""
     import slicer
 
-    slicer.util.selectModule("Data")
+    slicer.util.mainWindow().moduleSelector().leave()
 
 
 def only_error(host: Any) -> str:

@@ -28,6 +28,24 @@ def openDatabase(databaseDir: str) -> bool:
     return bool(slicer.dicomDatabase.isOpen)
 
 
+class TemporaryDICOMDatabase:
+    """The application's database lies in another folder for a while."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory, self._before = directory, ""
+
+    def __enter__(self) -> Any:
+        self._before = slicer.dicomDatabase.databaseDirectory if slicer.dicomDatabase.isOpen else ""
+        Path(self._directory).mkdir(parents=True, exist_ok=True)
+        openDatabase(self._directory)
+        return slicer.dicomDatabase
+
+    def __exit__(self, *_: object) -> None:
+        slicer.dicomDatabase.closeDatabase()
+        if self._before:
+            openDatabase(self._before)
+
+
 def importDicom(dicomDataDir: str, dicomDatabase: Any = None, copyFiles: bool = False) -> bool:
     """Import a folder into the database; waits until it is done."""
     importFolder(dicomDatabase or slicer.dicomDatabase, Path(dicomDataDir), copyFiles)
@@ -112,7 +130,7 @@ def install() -> None:
     """Make ``from DICOMLib import DICOMUtils`` work."""
     package, utilities = _Part("DICOMLib"), _Part("DICOMLib.DICOMUtils")
     package.__path__ = []  # type: ignore[attr-defined]
-    for function in (openDatabase, importDicom, loadSeriesByUID):
-        setattr(utilities, function.__name__, function)
+    for part in (openDatabase, importDicom, loadSeriesByUID, TemporaryDICOMDatabase):
+        setattr(utilities, part.__name__, part)
     package.DICOMUtils = utilities  # type: ignore[attr-defined]
     sys.modules |= {"DICOMLib": package, "DICOMLib.DICOMUtils": utilities}
