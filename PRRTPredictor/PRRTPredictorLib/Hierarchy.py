@@ -53,19 +53,17 @@ class SeriesPlace:
     study: PatientStudy
     number: str
     description: str
-    instanceUids: tuple[str, ...]
 
 
-def readPlace(files: Sequence[Path]) -> SeriesPlace:
-    """Read patient, study and series from headers.
+def readPlace(path: Path) -> SeriesPlace:
+    """Read patient, study and series from the header of one file.
 
     Raises
     ------
     DicomRefused
-        ``PATH_MISSING``, ``NOT_DICOM``: a file is gone, or is none of DICOM.
+        ``PATH_MISSING``, ``NOT_DICOM``: the file is gone, or is none of DICOM.
     """
-    headers = [_header(path) for path in files]
-    first = headers[0]
+    first = _header(path)
     study = PatientStudy(
         patientId=text(first, "PatientID"),
         patientName=text(first, "PatientName"),
@@ -77,17 +75,16 @@ def readPlace(files: Sequence[Path]) -> SeriesPlace:
         studyTime=text(first, "StudyTime"),
         studyDescription=text(first, "StudyDescription"),
     )
-    uids = tuple(text(header, "SOPInstanceUID") for header in headers)
-    return SeriesPlace(study, text(first, "SeriesNumber"), text(first, "SeriesDescription"), uids)
+    return SeriesPlace(study, text(first, "SeriesNumber"), text(first, "SeriesDescription"))
 
 
-def placeNode(node: Any, series: LoadedSeries, place: SeriesPlace | None) -> None:
+def placeNode(node: Any, series: LoadedSeries, place: SeriesPlace | None, instanceUids: Sequence[str] = ()) -> None:
     """Put a volume node under its patient and study; items that exist are used, others are made.
 
     Parameters
     ----------
     node : vtkMRMLScalarVolumeNode
-        In a scene.
+        In a scene. Gets Slicer's attribute with the SOP instance UIDs too.
     place : SeriesPlace or None
         None where the files are not at hand: then under the study's item if there is one, else in a folder.
     """
@@ -109,7 +106,9 @@ def placeNode(node: Any, series: LoadedSeries, place: SeriesPlace | None) -> Non
     if place:
         attributes[constants.GetDICOMSeriesNumberAttributeName()] = place.number
         attributes[f"{prefix}SeriesDescription"] = place.description
-        hierarchy.SetItemUID(item, constants.GetDICOMInstanceUIDName(), " ".join(place.instanceUids))
+    if instanceUids:
+        node.SetAttribute(INSTANCE_UIDS_ATTRIBUTE, " ".join(instanceUids))
+        hierarchy.SetItemUID(item, constants.GetDICOMInstanceUIDName(), " ".join(instanceUids))
     for name, value in attributes.items():
         hierarchy.SetItemAttribute(item, name, value)
 

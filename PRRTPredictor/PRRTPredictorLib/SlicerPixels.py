@@ -58,9 +58,9 @@ def loadedBySlicer(seriesUid: str, where: str) -> Iterator[Any]:
     try:
         from DICOMLib import DICOMUtils
     except ImportError as error:
-        raise _unreadable(where) from error
+        raise unreadable(where) from error
     if database is None or not database.isOpen or not database.filesForSeries(seriesUid):
-        raise _unreadable(where)
+        raise unreadable(where)
     scene = slicer.mrmlScene
     itemsBefore = set(itemsOf(scene))
     nodesBefore = set(_nodeIds(scene))
@@ -70,7 +70,7 @@ def loadedBySlicer(seriesUid: str, where: str) -> Iterator[Any]:
         new = [scene.GetNodeByID(identifier) for identifier in _nodeIds(scene) if identifier not in nodesBefore]
         volumes = [node for node in new if node.IsA("vtkMRMLScalarVolumeNode") and node.GetImageData() is not None]
         if len(volumes) != 1:
-            raise _unreadable(where)
+            raise unreadable(where)
         yield volumes[0]
     finally:
         _removeNew(scene, nodesBefore, itemsBefore)
@@ -186,7 +186,7 @@ def _requireFineEnough(rescaled: NDArray[Any], scan: SeriesScan, where: str, suv
     slopes = [number(header, "RescaleSlope") or 0.0 for header in scan.headers]
     rounded = rescaled.dtype.kind != "f" and any(slope != round(slope) for slope in slopes)
     if rounded and suvPerValue > _LARGEST_ROUNDING_SUV:
-        raise _unreadable(where)
+        raise unreadable(where)
 
 
 def _asDecoded(rescaled: NDArray[Any], scan: SeriesScan) -> NDArray[Any]:
@@ -207,7 +207,8 @@ def _changed(where: str) -> GeometryRefused:
     )
 
 
-def _unreadable(where: str) -> DicomRefused:
+def unreadable(where: str) -> DicomRefused:
+    """The refusal of pixels that nobody here can decode."""
     return DicomRefused(
         Code.UNREADABLE_PIXELS,
         "The pixels are compressed, and neither the installed decoders nor Slicer's loader can read them.",

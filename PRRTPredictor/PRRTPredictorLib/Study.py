@@ -26,7 +26,7 @@ from PRRTPredictorLib.Database import DicomDatabase
 from PRRTPredictorLib.DemoPatient import DemoClinic, createDemoPatient, demoClinic
 from PRRTPredictorLib.Hierarchy import INSTANCE_UIDS_ATTRIBUTE, itemsOf, placeNode, readPlace, removeItems
 from PRRTPredictorLib.SeriesFacts import hasFacts, rememberFacts, seriesFromNode
-from PRRTPredictorLib.SlicerPixels import loadedBySlicer, stackOfNode, transformAbove
+from PRRTPredictorLib.SlicerPixels import loadedBySlicer, stackOfNode, transformAbove, unreadable
 from PRRTPredictorLib.Volumes import addVolumeNode, linearTransformOfNode, removeVolumeNode, unitOfNode
 
 __all__ = [
@@ -50,10 +50,18 @@ _LARGEST_SUV = 1000.0
 
 @dataclass(frozen=True, eq=False)
 class LoadedStudy:
-    """PET in SUVbw and CT in HU of one examination, in memory."""
+    """PET in SUVbw and CT in HU of one examination, in memory.
+
+    Attributes
+    ----------
+    petInstances, ctInstances : tuple of str
+        SOP instance UIDs in the order of the slices; empty where the study was not read from files.
+    """
 
     pet: LoadedSeries
     ct: LoadedSeries
+    petInstances: tuple[str, ...] = ()
+    ctInstances: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,20 +86,23 @@ def loadPair(pair: PetCtPair, progress: Progress = silent) -> LoadedStudy:
         As the core's :func:`load_pet` and :func:`load_ct`; ``UNREADABLE_PIXELS`` only where Slicer cannot read them
         either. ``PATIENT_DIFFERS``: PET and CT name different patients.
     """
-    pet, ct = _load(pair.pet.files, "PT", progress), _load(pair.ct.files, "CT", progress)
+    pet, petInstances = _load(pair.pet.files, "PT", progress)
+    ct, ctInstances = _load(pair.ct.files, "CT", progress)
     extra = tuple(notice for notice in pair.notices if notice.code in _OF_THE_PAIR)
-    return _ofOnePatient(LoadedStudy(replace(pet, notices=pet.notices + extra), ct))
+    return _ofOnePatient(LoadedStudy(replace(pet, notices=pet.notices + extra), ct, petInstances, ctInstances))
 
 
-def _load(files: Sequence[Path], modality: Modality, progress: Progress) -> LoadedSeries:
+def _load(files: Sequence[Path], modality: Modality, progress: Progress) -> tuple[LoadedSeries, tuple[str, ...]]:
+    """The series, and the SOP instance UIDs of its slices."""
     scan = scan_series(files, modality, progress)
+    instances = tuple(dict.fromkeys(text(header, "SOPInstanceUID") for header in scan.headers))
     if modality == "PT":
         scale = suv_scale(scan.headers)
         check_geometry(scan)
-        return pet_of_stack(_decoded(scan, progress, float(scale.factors.max())), scale)
+        return pet_of_stack(_decoded(scan, progress, float(scale.factors.max())), scale), instances
     require_hounsfield(scan.headers)
     check_geometry(scan)
-    return ct_of_stack(_decoded(scan, progress))
+    return ct_of_stack(_decoded(scan, progress)), instances
 
 
 def _decoded(scan: SeriesScan, progress: Progress, suvPerValue: float = 0.0) -> FrameStack:
@@ -100,8 +111,11 @@ def _decoded(scan: SeriesScan, progress: Progress, suvPerValue: float = 0.0) -> 
     name = series_name(scan.modality)
     stage = f"{MODALITY_NAMES[scan.modality]} pixels"
     progress(stage, 0, len(scan.places), "by Slicer's loader")
-    with loadedBySlicer(str(scan.headers[0].SeriesInstanceUID), name) as node:
-        stack = stackOfNode(node, scan, name, suvPerValue)
+    with loadedBySlicer(text(scan.headers[0], "SeriesInstanceUID"), name) as node:
+        try:
+            stack = stackOfNode(node, scan, name, suvPerValue)
+        except InputRefused as error:
+            raise unreadable(name) from error
     progress(stage, len(scan.places), len(scan.places), "by Slicer's loader")
     return stack
 
@@ -143,18 +157,16 @@ def addStudy(scene: Any, study: LoadedStudy, pair: PetCtPair | None = None) -> S
     nodes: list[Any] = []
     complete = False
     try:
-        for series, name, record in (
-            (study.pet, "PET SUVbw", pair.pet if pair else None),
-            (study.ct, "CT", pair.ct if pair else None),
+        for series, name, record, instances in (
+            (study.pet, "PET SUVbw", pair.pet if pair else None, study.petInstances),
+            (study.ct, "CT", pair.ct if pair else None, study.ctInstances),
         ):
-            place = readPlace(record.files) if record else None
+            place = readPlace(record.files[0]) if record else None
             made = "SYNTHETIC " if series.acquisition.synthetic else ""
             node = addVolumeNode(scene, series.volume, scene.GenerateUniqueName(f"{made}{name}"))
             nodes.append(node)
             rememberFacts(node, series)
-            if place:
-                node.SetAttribute(INSTANCE_UIDS_ATTRIBUTE, " ".join(place.instanceUids))
-            placeNode(node, series, place)
+            placeNode(node, series, place, instances)
         complete = True
     finally:
         if not complete:
