@@ -88,7 +88,7 @@ def test_what_slicer_app_answers(host: Host) -> None:
     assert app.processEvents() is None
     assert slicer.modules.colors.logic().GetClassName() == "vtkSlicerColorLogic"
     assert app.mrmlScene() is slicer.mrmlScene
-    assert slicer.util.mainWindow().className() == "MainWindow"
+    assert slicer.util.mainWindow().className() == "qSlicerMainWindow"
     for name in ("vtkMRMLPETProceduralColorNodePET-Heat", "vtkMRMLColorTableNodeFileInferno.txt"):
         assert slicer.mrmlScene.GetNodeByID(name) is not None
 

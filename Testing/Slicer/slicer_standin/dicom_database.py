@@ -1,7 +1,7 @@
 """slicer.dicomDatabase: the methods of ctkDICOMDatabase over a real ctkDICOM.sql.
 
-What goes in is the file that Slicer writes (schema 0.8.1); what comes out is what PythonQt gives: strings, "" for what is
-not there, tuples for lists.
+What goes in is the file that Slicer writes (schema 0.8.1); what comes out is what PythonQt gives: strings, "" for what
+is not there, tuples for lists.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .strict import Emitter
 FILE_NAME = "ctkDICOM.sql"
 
 
-class ctkDICOMDatabase(Emitter):  # noqa: N801 - named as in Slicer
+class ctkDICOMDatabase(Emitter):
     """A DICOM database, open or not; the real one is closed until :meth:`openDatabase`."""
 
     _signals = (

@@ -152,7 +152,7 @@ def _isoDate(date: str) -> str | None:
 
 def _humanName(name: str) -> str:
     """Last, First Middle."""
-    last, *given = [part for part in name.split("^")[:3]]
+    last, *given = name.split("^")[:3]
     given = [part for part in given if part]
     return f"{last}, {' '.join(given)}" if given else last
 

@@ -38,7 +38,9 @@ _COLUMNS = {
         "TableName VARCHAR(64) NOT NULL, FieldName VARCHAR(64) NOT NULL, DisplayedName VARCHAR(255), "
         "Visibility INT DEFAULT 1, Weight INT, Format VARCHAR(255), PRIMARY KEY (TableName, FieldName)"
     ),
-    "DisplayedFieldGeneratorRules": "Name VARCHAR(64) NOT NULL PRIMARY KEY, Enabled INT DEFAULT 1, Options VARCHAR(255)",
+    "DisplayedFieldGeneratorRules": (
+        "Name VARCHAR(64) NOT NULL PRIMARY KEY, Enabled INT DEFAULT 1, Options VARCHAR(255)"
+    ),
 }
 
 STATEMENTS = (

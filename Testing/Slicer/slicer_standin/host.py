@@ -8,7 +8,7 @@ from typing import Any
 
 import slicer
 
-from . import bare, pytorch, pythonqt
+from . import bare, pythonqt, pytorch
 from .application import Application
 from .dialogs import Dialogs
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import slicer
-from PySide6 import QtGui, QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
 
 from .pythonqt import dress
 from .strict import NotProvided
@@ -14,13 +15,16 @@ _MainWindowBase: Any = dress(QtWidgets.QMainWindow)
 _TITLE_STYLE = "color: #b9bed3; font-weight: bold; font-size: {size}px;"
 
 
-class MainWindow(_MainWindowBase):
+class qSlicerMainWindow(_MainWindowBase):
     """qSlicerMainWindow, the parts that modules and tests touch."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
         raise NotProvided(f"The stand-in host has no qSlicerMainWindow.{name}.")
+
+    def modulePanel(self) -> ModulePanel:
+        return self._panel
 
     def moduleSelector(self) -> ModuleSelector:
         return self._selector
@@ -53,7 +57,8 @@ class ModuleSelector(dress(QtWidgets.QComboBox)):  # type: ignore[misc]
         if self.findText(module.title) < 0:
             self.addItem(module.title)
         self.setCurrentIndex(self.findText(module.title))
-        self._panel.show_(module.widgetRepresentation())
+        self._panel.show_(module)
+        self._panel.fit()
 
     def leave(self) -> None:
         self._panel.leave()
@@ -61,14 +66,20 @@ class ModuleSelector(dress(QtWidgets.QComboBox)):  # type: ignore[misc]
 
 
 class ModulePanel(dress(QtWidgets.QWidget)):  # type: ignore[misc]
-    """The column at the left: logo, help section, and the module's widget in a scroll area."""
+    """The column at the left: title, then help section and module widget in a scroll area.
+
+    As in Slicer, it scrolls upright only and grows wider where a module needs more than the user gave it; that is said.
+    """
 
     def build(self, width: int) -> None:
+        import ctk
+
         self._representation: Any = None
+        self._asked = width
         self.setObjectName("ModulePanel")
         column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(2, 2, 2, 2)
-        title = dress(QtWidgets.QLabel)("3D Slicer (stand-in)")
+        column.setContentsMargins(0, 0, 0, 0)
+        title = dress(QtWidgets.QLabel)(" 3D Slicer (stand-in)")
         title.setObjectName("LogoLabel")
         title.setStyleSheet(_TITLE_STYLE.format(size=QtWidgets.QApplication.font().pixelSize() * 3 // 2))
         column.addWidget(title)
@@ -76,15 +87,31 @@ class ModulePanel(dress(QtWidgets.QWidget)):  # type: ignore[misc]
         self._scroll.setObjectName("ModuleScrollArea")
         self._scroll.setWidgetResizable(True)
         self._scroll.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
+        self._scroll.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         column.addWidget(self._scroll, 1)
+        contents = dress(QtWidgets.QWidget)()
+        self._contents = QtWidgets.QVBoxLayout(contents)
+        self._contents.setContentsMargins(0, 0, 0, 0)
+        self._help = ctk.ctkCollapsibleButton()
+        self._help.text = "Help && Acknowledgement"
+        self._help.collapsed = True
+        self._text = dress(QtWidgets.QTextBrowser)()
+        QtWidgets.QVBoxLayout(self._help).addWidget(self._text)
+        self._contents.addWidget(self._help)
+        self._scroll.setWidget(contents)
+        self._help.hide()
         self.setFixedWidth(width)
 
     def shows(self, representation: Any) -> bool:
         return self._representation is representation
 
-    def show_(self, representation: Any) -> None:
-        self._representation = representation
-        self._scroll.setWidget(representation)
+    def show_(self, module: Any) -> None:
+        """Put a module's widget into the panel and enter it."""
+        self._representation = representation = module.widgetRepresentation()
+        representation.layout().setContentsMargins(0, 0, 0, 0)
+        self._text.setHtml(f"{module.helpText}{module.acknowledgementText}")
+        self._help.setVisible(bool(module.helpText))
+        self._contents.addWidget(representation, 1)
         representation.show()
         representation.enter()
 
@@ -93,16 +120,28 @@ class ModulePanel(dress(QtWidgets.QWidget)):  # type: ignore[misc]
             representation, self._representation = self._representation, None
             if representation.isEntered():
                 representation.exit()
-            self._scroll.takeWidget()
+            self._contents.removeWidget(representation)
             representation.setParent(None)
+
+    def neededWidth(self) -> int:
+        """Pixels below which something would be cut off."""
+        bar = self._scroll.verticalScrollBar().sizeHint.width()
+        return int(QtWidgets.QWidget.minimumSizeHint(QtWidgets.QScrollArea.widget(self._scroll)).width()) + bar
+
+    def fit(self) -> None:
+        """Take the width that the user gave, or what the module needs."""
+        needed = self.neededWidth()
+        if needed > self._asked:
+            print(f"The module panel needs {needed} pixels, {self._asked} were given.", file=sys.stderr)
+        self.setFixedWidth(max(needed, self._asked))
 
     def scrollArea(self) -> Any:
         return self._scroll
 
 
-def makeMainWindow(application: Any) -> MainWindow:
+def makeMainWindow(application: Any) -> qSlicerMainWindow:
     """The window with its panel and the layout manager's views, not yet shown."""
-    window = MainWindow()
+    window = qSlicerMainWindow()
     window.setObjectName("qSlicerMainWindow")
     window.setWindowTitle("3D Slicer (stand-in host)")
     for name in ("&File", "&Edit", "&View", "&Help"):
@@ -122,10 +161,11 @@ def makeMainWindow(application: Any) -> MainWindow:
     return window
 
 
-def grab(application: Any, window: MainWindow) -> QtGui.QImage:
+def grab(application: Any, window: qSlicerMainWindow) -> QtGui.QImage:
     """What the user sees now, rendered views included."""
     application.processEvents()
     application.layoutManager().refresh()
+    window._panel.fit()
     application.processEvents()
     picture: QtGui.QPixmap = QtWidgets.QWidget.grab(window)
     return picture.toImage().convertToFormat(QtGui.QImage.Format.Format_RGB32)

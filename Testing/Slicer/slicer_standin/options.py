@@ -13,8 +13,9 @@ PROJECT = Path(__file__).resolve().parents[3]
 class Options:
     """How the host starts.
 
-    ``modulePaths`` are folders whose ``NAME.py`` holds a scripted module NAME; ``settings`` and ``database`` are folders
-    (temporary ones where not given). ``windowSize`` is that of the main window in pixels.
+    ``modulePaths`` are folders whose ``NAME.py`` holds a scripted module NAME; ``settings`` and ``database`` are
+    folders (settings: a temporary one where not given; database: closed). ``windowSize`` is that of the main window in
+    pixels.
     """
 
     pythonScript: Path | None = None

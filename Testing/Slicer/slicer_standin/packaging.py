@@ -1,7 +1,7 @@
 """slicer.packaging: requirements are really checked; nothing is ever installed.
 
-A test says what an installation would have done: ``slicer.packaging.standInInstaller = f`` (``f(requirements)`` may make
-modules importable, or raise as pip does). Without one an installation raises :class:`NotProvided`.
+A test says what an installation would have done: ``slicer.packaging.standInInstaller = f`` (``f(requirements)`` may
+make modules importable, or raise as pip does). Without one an installation raises :class:`NotProvided`.
 """
 
 from __future__ import annotations

@@ -7,14 +7,10 @@ from typing import Any
 import slicer
 import vtk
 
-_SLICE_MANAGERS = (
-    "VolumeGlyphSlice ModelSlice Crosshair OrientationMarker Ruler ScalarBar ColorLegend Segmentations*2D Markups "
-    "Transforms*2D"
-).split()
-_THREE_D_MANAGERS = (
-    "Camera View Model ThreeDReformat Crosshair*3D OrientationMarker Ruler ColorLegend VolumeRendering "
-    "Segmentations*3D Markups Transforms*3D"
-).split()
+_SLICE_MANAGERS = ("VolumeGlyphSlice", "ModelSlice", "Crosshair", "OrientationMarker", "Ruler", "ScalarBar")
+_SLICE_MANAGERS += ("ColorLegend", "Segmentations*2D", "Markups", "Transforms*2D")
+_THREE_D_MANAGERS = ("Camera", "View", "Model", "ThreeDReformat", "Crosshair*3D", "OrientationMarker", "Ruler")
+_THREE_D_MANAGERS += ("ColorLegend", "VolumeRendering", "Segmentations*3D", "Markups", "Transforms*3D")
 """Displayable managers as Slicer registers them; "*" stands where ``DisplayableManager`` goes when not at the end."""
 
 

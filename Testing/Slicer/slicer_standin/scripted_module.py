@@ -14,10 +14,9 @@ from PySide6 import QtWidgets
 from .pythonqt import dress
 from .strict import Emitter, NotProvided, Strict
 
-_MODULE_ATTRIBUTES = frozenset(
-    "title name path categories dependencies contributors helpText acknowledgementText icon hidden index "
-    "widgetRepresentationCreationEnabled associatedNodeTypes".split()
-)
+_MODULE_ATTRIBUTES = ("title", "name", "path", "categories", "dependencies", "contributors", "helpText", "icon")
+_MODULE_ATTRIBUTES += ("acknowledgementText", "hidden", "index", "widgetRepresentationCreationEnabled")
+_MODULE_ATTRIBUTES += ("associatedNodeTypes",)
 LOADABLE = ("Colors", "Volumes", "SubjectHierarchy", "Models", "Segmentations", "Transforms", "Tables", "Plots")
 LOADABLE += ("VolumeRendering", "Markups", "CropVolume", "Units")
 
@@ -32,7 +31,7 @@ class LoadableModule(Strict):
         return slicer.app.logics.module(self.name)
 
 
-class qSlicerScriptedLoadableModule(Strict):  # noqa: N801 - named as in Slicer
+class qSlicerScriptedLoadableModule(Strict):
     """The application's side of one scripted module: ``parent`` of the module's Python class."""
 
     def __init__(self, path: Path) -> None:
@@ -68,7 +67,7 @@ class qSlicerScriptedLoadableModule(Strict):  # noqa: N801 - named as in Slicer
             representation._drop()
 
 
-class qSlicerScriptedLoadableModuleWidget(dress(QtWidgets.QWidget)):  # type: ignore[misc]  # noqa: N801
+class qSlicerScriptedLoadableModuleWidget(dress(QtWidgets.QWidget)):  # type: ignore[misc]
     """The widget that holds a module's panel; ``self()`` is the module's Python widget."""
 
     def _build(self, module: qSlicerScriptedLoadableModule) -> None:

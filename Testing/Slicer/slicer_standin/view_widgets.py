@@ -1,7 +1,7 @@
 """Qt widgets around the rendered views: the coloured bar above, the pixels below.
 
-They answer like qMRMLSliceWidget, qMRMLThreeDWidget, qMRMLPlotWidget and qMRMLTableWidget; what the module does not need
-raises :class:`NotProvided`.
+They answer like qMRMLSliceWidget, qMRMLThreeDWidget, qMRMLPlotWidget and qMRMLTableWidget; what the module does not
+need raises :class:`NotProvided`.
 """
 
 from __future__ import annotations
@@ -119,10 +119,8 @@ class Bar(_Named):
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(12, 2, 12, 2)
         row.addWidget(_label(node.GetLayoutLabel() or node.GetName()))
-        row.addStretch(0) if logic is None else row.addWidget(self._slider, 1)
-        row.addWidget(self._text)
-        if logic is None:
-            row.addStretch(1)
+        row.addWidget(self._slider, 1)
+        row.addWidget(self._text, 0 if logic is not None else 1)
         self._slider.setVisible(logic is not None)
         self.setFixedHeight(28)
 

@@ -97,6 +97,8 @@ class SliceView(RenderedView):
         self._mapper, self._image = mapper, vtk.vtkActor2D()
         self._image.SetMapper(mapper)
         self._renderer.AddViewProp(self._image)
+        # Before the displayable managers come: the colour legend looks for its layers once only.
+        logics.application.GetSliceLogics().AddItem(self.logic)
         self._manage(slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance())
 
     def resize(self, width: int, height: int) -> None:
