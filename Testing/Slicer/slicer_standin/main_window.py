@@ -118,7 +118,7 @@ class ModulePanel(dress(QtWidgets.QWidget)):  # type: ignore[misc]
     def leave(self) -> None:
         if self._representation is not None:
             representation, self._representation = self._representation, None
-            if representation.isEntered():
+            if representation.isEntered:
                 representation.exit()
             self._contents.removeWidget(representation)
             representation.setParent(None)

@@ -113,7 +113,8 @@ class qSlicerScriptedLoadableModuleWidget(dress(QtWidgets.QWidget)):  # type: ig
         if hasattr(self._widget, "exit"):
             self._widget.exit()
 
-    def isEntered(self) -> bool:
+    @property
+    def isEntered(self) -> bool:  # a Qt property in Slicer
         return bool(self._entered)
 
 
