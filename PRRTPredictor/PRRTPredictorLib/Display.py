@@ -51,6 +51,7 @@ ROLE_ATTRIBUTE = "PRRTPredictor.Display"
 OUTLINE_COLOUR = (0.85, 0.85, 0.85)
 OUTLINE_OPACITY = 0.15
 _NO_WINDOW_PERCENTILE = 99.9
+_LEGEND_FONT = 12
 _THREE_D_VIEWS = (("1", "Anterior"), ("1+", "Left"))
 """The two 3-D views of the layout with a surface, and from where they look."""
 
@@ -280,6 +281,9 @@ class SaliencyDisplay:
         legend.SetTitleText("Saliency")
         legend.SetLabelFormat("%.1f")
         legend.SetNumberOfLabels(3)
+        legend.SetSize(0.12, 0.4)
+        legend.GetTitleTextProperty().SetFontSize(_LEGEND_FONT)
+        legend.GetLabelTextProperty().SetFontSize(_LEGEND_FONT)
         # In one view only: six of them would hide the patient.
         legend.AddViewNodeID(viewNode(self._scene, "vtkMRMLSliceNode", PLANES[-1].layoutName + LOWER_ROW).GetID())
 
@@ -352,6 +356,9 @@ class SaliencyDisplay:
                 node.SetPosition(*(centre + distance))
                 node.RotateTo(getattr(camera, direction))
                 node.ResetClippingRange()
+            view = self._scene.GetSingletonNode(name, "vtkMRMLViewNode")
+            if view is not None:
+                view.InvokeEvent(view.ResetFocalPointRequestedEvent)  # its box goes around the patient
 
 
 def _petWindow(node: Any, suvPerUnit: float | None) -> tuple[float, float]:

@@ -396,3 +396,72 @@ def test_in_a_scene_read_from_a_file_nothing_is_doubled(shown: Shown) -> None:
     assert len(node_ids(shown.scene)) == before
     for role in ("legend", "surface", "outline"):
         assert len({node.GetClassName() for node in own(shown.scene, role)}) == len(own(shown.scene, role)) > 0
+
+
+# --- in the application -----------------------------------------------------------------------------------------------
+
+
+def in_application(host) -> Shown:
+    shown = Shown(*study((12, -7, 25)), scene=host.scene)
+    host.processEvents()
+    return shown
+
+
+def test_in_the_application_the_whole_field_is_in_sight_whatever_the_layout(host) -> None:
+    shown = in_application(host)
+    box = np.array([[0.0] * 6, [0.0] * 6])
+    for row, node in zip(box, (shown.pet, shown.ct), strict=True):
+        node.GetRASBounds(row)
+    for visible in (False, True, False):
+        shown.display.setSurfaceVisible(visible)
+        host.processEvents()
+        for name in (name + row for name in VIEWS for row in ("", "+")):
+            assert slice_view(host.scene, name).IsMappedInLayout()
+            across, down = field_of_view(slice_view(host.scene, name))
+            axes = {"Red": (0, 1), "Green": (0, 2), "Yellow": (1, 2)}[name.removesuffix("+")]
+            for axis, (low, high) in zip(axes, (across, down), strict=True):
+                assert low <= box[:, 2 * axis].min(), (name, axis)
+                assert box[:, 2 * axis + 1].max() <= high, (name, axis)
+
+
+def test_in_the_application_the_overlay_is_right_and_legend_and_surface_are_drawn(host) -> None:
+    shown = in_application(host)
+    shown.assert_hot_block_is_brightest()
+    shown.display.setSurfaceVisible(True)
+    host.processEvents()
+    layout = slicer.app.layoutManager()
+    (legend,) = own(host.scene, "legend")
+    managers = {
+        name: layout.sliceWidget(name).sliceView().displayableManagerByClassName("vtkMRMLColorLegendDisplayableManager")
+        for name in ("Yellow+", "Red+")
+    }
+    drawn = {name: bool(manager.GetColorLegendActor(legend).GetVisibility()) for name, manager in managers.items()}
+    assert drawn == {"Yellow+": True, "Red+": False}
+    assert layout.threeDViewCount == 2
+
+
+def test_in_the_application_clear_leaves_only_the_views_that_are_slicers_own(host) -> None:
+    shown = in_application(host)
+    shown.display.clear()
+    host.processEvents()
+    before = node_ids(host.scene)
+    shown.display.show(shown.pet, shown.ct, shown.node)
+    shown.display.setSurfaceVisible(True)
+    host.processEvents()
+    shown.display.clear()
+    host.processEvents()
+    views = ("vtkMRMLAbstractViewNode", "vtkMRMLCameraNode", "vtkMRMLSliceCompositeNode", "vtkMRMLSliceDisplayNode")
+    left = [host.scene.GetNodeByID(one) for one in node_ids(host.scene) - before]
+    assert [node.GetID() for node in left if not any(node.IsA(name) for name in views)] == []
+    assert slice_view(host.scene, "Red+").GetViewGroup() == 1
+    assert layout_of(host.scene) == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+
+
+def test_in_the_application_a_scene_closed_at_any_time_is_no_error(host) -> None:
+    shown = in_application(host)
+    shown.display.setSurfaceVisible(True)
+    host.scene.Clear(0)
+    host.processEvents()  # the second fitting of the views comes only now
+    shown.display.setThreshold(0.5)
+    shown.display.clear()
+    assert not Views.nodesOf(host.scene, "vtkMRMLScalarVolumeNode")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scene_phantom import HOT, VIEWS, brightest_pixel_lps, plane_position, study
@@ -17,10 +19,10 @@ ROTATIONS = [(0, 0, 0), (12, -7, 25), (0, 180, 3), (90, 0, 0)]
 
 
 class Shown:
-    """A study with its saliency on display in a scene of its own."""
+    """A study with its saliency on display, in a scene of its own unless one is given."""
 
-    def __init__(self, pet: Volume, ct: Volume, saliency: Volume) -> None:
-        self.scene = slicer.vtkMRMLScene()
+    def __init__(self, pet: Volume, ct: Volume, saliency: Volume, scene: Any = None) -> None:
+        self.scene = scene or slicer.vtkMRMLScene()
         self.saliency = saliency
         self.pet, self.ct, self.node = (
             addVolumeNode(self.scene, volume, name)
