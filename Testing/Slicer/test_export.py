@@ -27,8 +27,8 @@ IDENTITY = ("Muster", "PID-4711", "1.2.826.0.1.3680043.8.498", "20210314", "2021
 class Loaded:
     """A study in a scene that names its patient wherever a scene can."""
 
-    def __init__(self, synthetic: bool = False, rotation=(12, -7, 25)) -> None:
-        self.scene = slicer.vtkMRMLScene()
+    def __init__(self, synthetic: bool = False, rotation=(12, -7, 25), scene=None) -> None:
+        self.scene = scene or slicer.vtkMRMLScene()
         self.volumes = study(rotation)
         pet, ct, saliency = self.volumes
         uid = IDENTITY[2]
@@ -265,6 +265,23 @@ def test_a_view_that_cannot_be_rendered_gets_its_texts_back(tmp_path: Path, monk
         Export.exportScreenshots(tmp_path, loaded.pet, loaded.ct)
     assert manager.windows["Red"].cornerAnnotation().GetText(2).startswith(IDENTITY[0])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_in_the_application_the_views_are_grabbed(host, tmp_path: Path) -> None:
+    loaded = Loaded(synthetic=True, scene=host.scene)
+    display = Display.SaliencyDisplay(host.scene)
+    display.show(loaded.pet, loaded.ct, loaded.saliency)
+    display.setSurfaceVisible(True)
+    host.processEvents()
+    corner = slicer.app.layoutManager().sliceWidget("Red").sliceView().cornerAnnotation()
+    corner.SetText(3, f"{IDENTITY[0]} {IDENTITY[3]}")
+    paths = Export.exportScreenshots(tmp_path / "shots", loaded.pet, loaded.ct, loaded.saliency)
+    assert len(paths) == 1 + 6 + 2
+    assert corner.GetText(3) == f"{IDENTITY[0]} {IDENTITY[3]}"
+    assert_free_of_identity(*paths)
+    shots = {path.stem: path for path in paths}
+    for name in ("views", "saliency-axial", "surface-1"):
+        assert colourful(shots[name]), name
 
 
 def picture(path: Path) -> np.ndarray:
