@@ -1,7 +1,7 @@
 """A stand-in for the 3D Slicer application, for tests of the module without it.
 
-`start` makes `qt`, `ctk`, Slicer's widgets and the application importable on top of slicer-core's real scene, logics and
-``slicer.util``. What it does not imitate raises NotImplementedError. The product never imports this package.
+`start` makes `qt`, `ctk`, Slicer's widgets and the application importable on top of slicer-core's real scene, logics
+and ``slicer.util``. What it does not imitate raises NotImplementedError. The product never imports this package.
 
 Which widgets a parameter can be bound to stands in `slicer_standin.parameter_connectors`.
 """
@@ -29,14 +29,14 @@ def startQt(fontScale: float = 1.0) -> None:
     from .qt_module import makeQtModule
 
     sys.modules["qt"], sys.modules["ctk"] = makeQtModule(), makeCtkModule()
-    from . import mrml_views, mrml_widgets
+    from . import mrml_colours, mrml_views, mrml_widgets
     from .parameter_nodes import makeParameterNodeModule
     from .scripted_base import makeI18nModule, makeScriptedModule
 
     for kind in (
         mrml_widgets.qMRMLWidget,
         mrml_widgets.qMRMLNodeComboBox,
-        mrml_widgets.qMRMLColorTableComboBox,
+        mrml_colours.qMRMLColorTableComboBox,
         mrml_views.qMRMLTableView,
     ):
         setattr(slicer, kind.__name__, kind)

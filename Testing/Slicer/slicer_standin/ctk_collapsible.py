@@ -80,13 +80,13 @@ class ctkCollapsibleButton(dress(QtWidgets.QAbstractButton)):  # type: ignore[mi
 
     def eventFilter(self, child: QtCore.QObject, event: QtCore.QEvent) -> bool:
         kind = event.type()
-        if kind in (QtCore.QEvent.Type.ShowToParent, QtCore.QEvent.Type.HideToParent):
-            if not getattr(self, "_forcing", True) and self._collapsed:
-                self._wanted[child] = kind == QtCore.QEvent.Type.ShowToParent
-                if self._wanted[child]:
-                    self._forcing = True
-                    child.setVisible(False)
-                    self._forcing = False
+        isAboutShowing = kind in (QtCore.QEvent.Type.ShowToParent, QtCore.QEvent.Type.HideToParent)
+        if isAboutShowing and self._collapsed and not self._forcing:
+            self._wanted[child] = kind == QtCore.QEvent.Type.ShowToParent
+            if self._wanted[child]:
+                self._forcing = True
+                child.setVisible(False)
+                self._forcing = False
         return False
 
     def hitButton(self, position: QtCore.QPoint) -> bool:

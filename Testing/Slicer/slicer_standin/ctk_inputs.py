@@ -12,7 +12,15 @@ class ctkPathLineEdit(dress(QtWidgets.QWidget)):  # type: ignore[misc]
 
     currentPathChanged = QtCore.Signal(str)
     validInputChanged = QtCore.Signal(bool)
-    ownProperties = tuple("label filters currentPath settingKey showBrowseButton showHistoryButton nameFilters".split())
+    ownProperties = (
+        "label",
+        "filters",
+        "currentPath",
+        "settingKey",
+        "showBrowseButton",
+        "showHistoryButton",
+        "nameFilters",
+    )
 
     Dirs, AllDirs, Files, Drives, NoSymLinks = 0x001, 0x400, 0x002, 0x004, 0x008
     Readable, Writable, Executable, Hidden, System = 0x010, 0x020, 0x040, 0x100, 0x200

@@ -103,8 +103,17 @@ class ctkSliderWidget(dress(QtWidgets.QWidget)):  # type: ignore[misc]
     valueChanged = QtCore.Signal(float)
     valueIsChanging = QtCore.Signal(float)
     decimalsChanged = QtCore.Signal(int)
-    ownProperties = tuple(
-        "decimals minimum maximum singleStep pageStep value prefix suffix tracking spinBoxVisible".split()
+    ownProperties = (
+        "decimals",
+        "minimum",
+        "maximum",
+        "singleStep",
+        "pageStep",
+        "value",
+        "prefix",
+        "suffix",
+        "tracking",
+        "spinBoxVisible",
     )
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:

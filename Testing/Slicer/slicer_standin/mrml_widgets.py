@@ -1,4 +1,4 @@
-"""Slicer's widgets that show the scene: `qMRMLWidget`, `qMRMLNodeComboBox` and `qMRMLColorTableComboBox`.
+"""Slicer's widgets that show the scene: `qMRMLWidget` and `qMRMLNodeComboBox`.
 
 They follow a real ``vtkMRMLScene``: nodes added, removed and renamed appear at once.
 """
@@ -11,7 +11,8 @@ import shiboken6
 import slicer
 import vtk
 
-from .pythonqt import QtCore, QtGui, QtWidgets, _instance, dress
+from .pythonqt import QtCore, QtWidgets, dress
+from .qt_signals import emitOverload
 from .ui_loader import ownWidgets
 
 
@@ -94,10 +95,22 @@ class qMRMLNodeComboBox(SceneWidget, dress(QtWidgets.QWidget)):  # type: ignore[
     nodeAdded = QtCore.Signal(object)
     nodeAddedByUser = QtCore.Signal(object)
     nodeAboutToBeRemoved = QtCore.Signal(object)
-    ownProperties = tuple(
-        "nodeTypes showHidden showChildNodeTypes hideChildNodeTypes baseName noneEnabled addEnabled removeEnabled "
-        "editEnabled renameEnabled selectNodeUponCreation noneDisplay interactionNodeSingletonTag sizeAdjustPolicy "
-        "currentNodeID".split()
+    ownProperties = (
+        "nodeTypes",
+        "showHidden",
+        "showChildNodeTypes",
+        "hideChildNodeTypes",
+        "baseName",
+        "noneEnabled",
+        "addEnabled",
+        "removeEnabled",
+        "editEnabled",
+        "renameEnabled",
+        "selectNodeUponCreation",
+        "noneDisplay",
+        "interactionNodeSingletonTag",
+        "sizeAdjustPolicy",
+        "currentNodeID",
     )
     _ADD, _REMOVE, _RENAME = "add", "remove", "rename"
 
@@ -215,8 +228,8 @@ class qMRMLNodeComboBox(SceneWidget, dress(QtWidgets.QWidget)):  # type: ignore[
             self._announce()
 
     def _announce(self) -> None:
-        _instance(self, "currentNodeChanged(PyObject)").emit(self._current)
-        _instance(self, "currentNodeChanged(bool)").emit(self._current is not None)
+        emitOverload(self, "currentNodeChanged(vtkMRMLNode*)", self._current)
+        emitOverload(self, "currentNodeChanged(bool)", self._current is not None)
         self.currentNodeIDChanged.emit(_idOf(self._current))
 
     # --- the scene and the box ---------------------------------------------------------------------------------------
@@ -244,7 +257,7 @@ class qMRMLNodeComboBox(SceneWidget, dress(QtWidgets.QWidget)):  # type: ignore[
         for watcher in self._nodeWatchers:
             watcher.stop()
         self._nodeWatchers = [SceneWatcher() for _ in self._nodes]
-        for watcher, node in zip(self._nodeWatchers, self._nodes):
+        for watcher, node in zip(self._nodeWatchers, self._nodes, strict=True):
             watcher.watch(node, vtk.vtkCommand.ModifiedEvent, call=self._onNodeModified)
         self._fillBox()
         if self._current is not None and self._current not in self._nodes:
@@ -336,51 +349,19 @@ def _text(name: str) -> property:
     return property(lambda self: self._texts[name], setText)
 
 
-for _name in (
-    "noneEnabled addEnabled removeEnabled editEnabled renameEnabled showHidden showChildNodeTypes "
-    "selectNodeUponCreation"
-).split():
+for _name in [
+    "noneEnabled",
+    "addEnabled",
+    "removeEnabled",
+    "editEnabled",
+    "renameEnabled",
+    "showHidden",
+    "showChildNodeTypes",
+    "selectNodeUponCreation",
+]:
     setattr(qMRMLNodeComboBox, _name, _flag(_name))
 for _name in ("baseName", "noneDisplay", "interactionNodeSingletonTag"):
     setattr(qMRMLNodeComboBox, _name, _text(_name))
-
-
-class qMRMLColorTableComboBox(qMRMLNodeComboBox):
-    """A box to choose a colour table, with the colours drawn beside the names."""
-
-    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._flags |= {"showHidden": True, "addEnabled": False, "removeEnabled": False}
-        self._box.setIconSize(QtCore.QSize(30, 20))
-        self.setNodeTypes(("vtkMRMLColorTableNode", "vtkMRMLProceduralColorNode"))
-
-    def _entry(self, node: Any) -> tuple[Any, ...]:
-        return (_swatch(node), node.GetName() or "", node.GetID())
-
-
-_swatches: dict[tuple[str, str, int], QtGui.QIcon] = {}
-
-
-def _swatch(node: Any, width: int = 30, height: int = 20) -> QtGui.QIcon:
-    """The colours of a colour node from left to right."""
-    key = (node.GetID(), node.GetName() or "", node.GetMTime())
-    if key not in _swatches:
-        _swatches[key] = QtGui.QIcon(QtGui.QPixmap.fromImage(_rampOf(node, width).scaled(width, height)))
-    return _swatches[key]
-
-
-def _rampOf(node: Any, width: int) -> QtGui.QImage:
-    table = node.GetScalarsToColors()
-    ramp = QtGui.QImage(width, 1, QtGui.QImage.Format.Format_RGB32)
-    ramp.fill(QtGui.QColor("white"))
-    if table is None:
-        return ramp
-    low, high = table.GetRange()
-    for column in range(width):
-        colour = [0.0, 0.0, 0.0]
-        table.GetColor(low + (high - low) * column / max(1, width - 1), colour)
-        ramp.setPixelColor(column, 0, QtGui.QColor.fromRgbF(*(min(max(part, 0.0), 1.0) for part in colour)))
-    return ramp
 
 
 def _hasAttribute(node: Any, name: str, value: Any) -> bool:
@@ -397,6 +378,4 @@ def _label(scene: Any, nodeType: str) -> str:
     return (scene.GetTypeDisplayNameByClassName(nodeType) if scene is not None else "") or "node"
 
 
-ownWidgets.update(
-    {kind.__name__: kind for kind in (qMRMLWidget, qMRMLNodeComboBox, qMRMLColorTableComboBox)}  # type: ignore[dict-item]
-)
+ownWidgets.update({kind.__name__: kind for kind in (qMRMLWidget, qMRMLNodeComboBox)})

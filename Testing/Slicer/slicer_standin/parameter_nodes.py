@@ -192,7 +192,7 @@ def _wrap(classtype: type) -> type:
         try:
             serializer = createSerializer(annotated)
         except NotImplementedError as error:
-            raise Exception(f"Unable to create serializer for {classtype} member {name}") from error  # noqa: TRY002
+            raise Exception(f"Unable to create serializer for {classtype} member {name}") from error
         infos[name] = ParameterInfo(name, serializer, _defaultOf(classtype, name, annotated, serializer), annotated)
     for name, member in vars(_Wrapper).items():
         if name.startswith("__") and name != "__init__":
@@ -241,11 +241,28 @@ def makeParameterNodeModule() -> ModuleType:
     """``slicer.parameterNodeWrapper`` as a module object."""
     module = ModuleType("slicer.parameterNodeWrapper", __doc__)
     rooms = (parameter_types, parameter_serializers, parameter_connectors)
-    for name in (
-        "Default Decimals SingleStep Validator NotNone IsInstance WithinRange Minimum Maximum Choice Exclude "
-        "splitAnnotations unannotatedType findFirstAnnotation isNodeOrUnionOfNodes getNodeTypes Serializer "
-        "ValidatedSerializer GuiConnector createGuiConnector"
-    ).split():
+    for name in [
+        "Default",
+        "Decimals",
+        "SingleStep",
+        "Validator",
+        "NotNone",
+        "IsInstance",
+        "WithinRange",
+        "Minimum",
+        "Maximum",
+        "Choice",
+        "Exclude",
+        "splitAnnotations",
+        "unannotatedType",
+        "findFirstAnnotation",
+        "isNodeOrUnionOfNodes",
+        "getNodeTypes",
+        "Serializer",
+        "ValidatedSerializer",
+        "GuiConnector",
+        "createGuiConnector",
+    ]:
         setattr(module, name, next(getattr(room, name) for room in rooms if hasattr(room, name)))
     for function in (parameterNodeWrapper, isParameterNodeWrapper, findChildWidgetForParameter):
         setattr(module, function.__name__, function)

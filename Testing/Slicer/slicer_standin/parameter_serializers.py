@@ -202,7 +202,7 @@ class _Tuple(Serializer):
         if len(value) != len(self._items):
             raise ValueError(f"{len(self._items)} values belong here, not {len(value)}")
         with slicer.util.NodeModify(node):
-            for index, (item, serializer) in enumerate(zip(value, self._items)):
+            for index, (item, serializer) in enumerate(zip(value, self._items, strict=True)):
                 serializer.write(node, f"{name}.{index}", item)
 
     def read(self, node: Any, name: str) -> Any:

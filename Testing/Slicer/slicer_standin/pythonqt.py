@@ -11,43 +11,77 @@ owns them, past any override.
 
 from __future__ import annotations
 
-import ctypes
 import inspect
 import re
-import sys
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import shiboken6
 from PySide6 import QtCore, QtGui, QtWidgets
 
-if not isinstance(QtCore.QProcess.ProcessState.NotRunning, int):
-    raise ImportError("PySide6 was imported before slicer_standin: its enums are not ints as PythonQt's are")
-
-if sys.version_info < (3, 12):
-    # PySide6 6.12 takes a reference from None with each call that returns nothing, until None is gone and the
-    # interpreter aborts; from Python 3.12 on None is immortal. Give it more than can be taken.
-    ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
-
-#: Exceptions that Python slots let out, newest last. The application only prints them; a test looks here.
-slotErrors: list[BaseException] = []
+from .qt_signals import BoundSignal, connect, disconnect, slotErrors
 
 #: Property readers that Qt calls as virtual functions.
 _VIRTUAL_READERS = frozenset({"sizeHint", "minimumSizeHint", "spacing"})
 
 #: Methods (none of them virtual) that hand out objects or lists.
-_HANDING_OUT = (
-    "parent parentWidget window focusWidget childAt actions layout horizontalHeader verticalHeader header viewport "
-    "horizontalScrollBar verticalScrollBar cornerWidget model selectionModel lineEdit view completer document "
-    "statusBar menuBar centralWidget button buttons checkedButton tabBar widget currentWidget cellWidget indexWidget "
-    "itemWidget labelForField buddy selectedItems selectedRanges findItems addAction addMenu addToolBar menu "
-    "defaultAction group sender selectedRows sourceModel parentWidget validator calendarWidget addButton takeWidget "
-    "toolButton menuAction"
-).split()
+_HANDING_OUT = [
+    "parent",
+    "parentWidget",
+    "window",
+    "focusWidget",
+    "childAt",
+    "actions",
+    "layout",
+    "horizontalHeader",
+    "verticalHeader",
+    "header",
+    "viewport",
+    "horizontalScrollBar",
+    "verticalScrollBar",
+    "cornerWidget",
+    "model",
+    "selectionModel",
+    "lineEdit",
+    "view",
+    "completer",
+    "document",
+    "statusBar",
+    "menuBar",
+    "centralWidget",
+    "button",
+    "buttons",
+    "checkedButton",
+    "tabBar",
+    "widget",
+    "currentWidget",
+    "cellWidget",
+    "indexWidget",
+    "itemWidget",
+    "labelForField",
+    "buddy",
+    "selectedItems",
+    "selectedRanges",
+    "findItems",
+    "addAction",
+    "addMenu",
+    "addToolBar",
+    "menu",
+    "defaultAction",
+    "group",
+    "sender",
+    "selectedRows",
+    "sourceModel",
+    "parentWidget",
+    "validator",
+    "calendarWidget",
+    "addButton",
+    "takeWidget",
+    "toolButton",
+    "menuAction",
+]
 
 #: Where one of those names is a virtual function after all.
 _VIRTUAL_IN = {QtWidgets.QLayout: frozenset({"layout", "widget"})}
@@ -57,7 +91,6 @@ _ABSENT = frozenset({"checkStateChanged", "setup_ui"})
 
 _dressed: dict[type, type] = {}
 _beingLoaded: list[bool] = []
-_allConnections: WeakKeyDictionary[QtCore.QObject, list[tuple[str, Any, Any]]] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -109,28 +142,6 @@ class _QtProperty:
         QtCore.QObject.setProperty(owner, self._name, value)
 
 
-class BoundSignal:
-    """``object.signal``: `connect`, `disconnect`, `emit`; calling it emits too."""
-
-    def __init__(self, owner: QtCore.QObject, name: str) -> None:
-        self._owner, self._name = owner, name
-
-    def connect(self, slot: Callable[..., Any]) -> bool:
-        return _connect(self._owner, _longestSignature(self._owner, self._name), slot)
-
-    def disconnect(self, slot: Callable[..., Any] | None = None) -> bool:
-        return _disconnect(self._owner, self._name, slot)
-
-    def emit(self, *values: Any) -> None:
-        for signature in _signatures(self._owner, self._name):
-            if len(_parameters(signature)) == len(values):
-                _instance(self._owner, signature).emit(*values)
-                return
-        raise TypeError(f"{self._name} is not emitted with {len(values)} values")
-
-    __call__ = emit
-
-
 class Manners:
     """What every dressed QObject can do besides its own class."""
 
@@ -171,14 +182,14 @@ class Manners:
             return QtCore.QObject.connect(signature, slot, slotName, *more)
         if slotName is not None:
             slot = getattr(slot, slotName.split("(")[0])
-        return _connect(self, _knownSignature(self, signature), slot)  # type: ignore[arg-type]
+        return connect(self, signature, slot)  # type: ignore[arg-type]
 
     def disconnect(self, signature: str, slot: Any = None, slotName: Any = None, *more: Any) -> Any:
         if isinstance(signature, QtCore.QObject):
             return QtCore.QObject.disconnect(signature, slot, slotName, *more)
         if slotName is not None:
             slot = getattr(slot, slotName.split("(")[0])
-        return _disconnect(self, _knownSignature(self, signature), slot)  # type: ignore[arg-type]
+        return disconnect(self, signature, slot)  # type: ignore[arg-type]
 
     def children(self) -> tuple[QtCore.QObject, ...]:
         return adopt(QtCore.QObject.children(self))  # type: ignore[arg-type]
@@ -257,9 +268,10 @@ class Adopted:
 
     def __setattr__(self, name: str, value: Any) -> None:
         attribute = inspect.getattr_static(dress(type(self._object)), name, None)
-        if not isinstance(attribute, (_QtProperty, property)):
-            raise AttributeError(f"'{type(self._object).__name__}' has no property '{name}'")
-        attribute.__set__(self._object, value)
+        if isinstance(attribute, (_QtProperty, property)):
+            attribute.__set__(self._object, value)
+        else:
+            raise AttributeError(f"'{type(self._object).__name__}' has no property '{name}'")  # noqa: TRY004
 
     def __eq__(self, other: object) -> bool:
         return self._object is getattr(other, "_object", other)
@@ -301,102 +313,6 @@ def _isKind(child: QtCore.QObject, kind: type | str) -> bool:
 def _asRichToolTip(text: str) -> str:
     """Slicer wraps plain tool tips in a paragraph so that long ones break into lines."""
     return text if not text or re.search(r"<[a-zA-Z!/]", text) else f"<p>{text}</p>"
-
-
-# --- signals ---------------------------------------------------------------------------------------------------------
-
-
-def _normalised(signature: str) -> str:
-    """A signature as Qt's meta object writes it; pointers to VTK objects travel as Python objects."""
-    plain = re.sub(r"vtk\w+\s*\*", "PyObject", signature)
-    return bytes(QtCore.QMetaObject.normalizedSignature(plain).data()).decode()
-
-
-def _parameters(signature: str) -> list[str]:
-    inside = signature[signature.index("(") + 1 : -1]
-    return inside.split(",") if inside else []
-
-
-@lru_cache(maxsize=None)
-def _signaturesOf(kind: type, name: str) -> tuple[str, ...]:
-    """The signatures of a class's signal in the order of their declaration."""
-    for parent in kind.__mro__:
-        declared = parent.__dict__.get(name)
-        if isinstance(declared, QtCore.Signal):
-            return tuple(signature.strip() for signature in str(declared).split(";"))
-    return ()
-
-
-def _signatures(owner: QtCore.QObject, name: str) -> tuple[str, ...]:
-    return _signaturesOf(type(owner), name)
-
-
-def _longestSignature(owner: QtCore.QObject, name: str) -> str:
-    return max(_signatures(owner, name), key=lambda signature: len(_parameters(signature)))
-
-
-def _knownSignature(owner: QtCore.QObject, signature: str) -> str:
-    wanted = _normalised(signature)
-    known = _signatures(owner, wanted.split("(")[0])
-    if wanted not in known:
-        raise ValueError(f"{type(owner).__name__} has no signal {signature} (it has {known})")
-    return wanted
-
-
-def _instance(owner: QtCore.QObject, signature: str) -> Any:
-    """PySide6's own signal object for one signature."""
-    name = signature.split("(")[0]
-    signal = QtCore.QObject.__getattribute__(owner, name)
-    if len(_signatures(owner, name)) == 1:
-        return signal
-    kinds = tuple(_parameters(signature))
-    return signal[kinds[0] if len(kinds) == 1 else kinds]
-
-
-def _connect(owner: QtCore.QObject, signature: str, slot: Callable[..., Any]) -> bool:
-    if not callable(slot):
-        raise TypeError(f"a slot is a function or a method, not {type(slot).__name__}")
-    accepted = _acceptedCount(slot)
-
-    def deliver(*values: Any) -> None:
-        given = [adopt(value) for value in values]
-        try:
-            slot(*given[:accepted])
-        except Exception as error:
-            slotErrors.append(error)
-            raise
-
-    _instance(owner, signature).connect(deliver)
-    _connections(owner).append((signature, slot, deliver))
-    return True
-
-
-def _disconnect(owner: QtCore.QObject, signatureOrName: str, slot: Callable[..., Any] | None) -> bool:
-    removed = False
-    for entry in list(_connections(owner)):
-        signature, known, deliver = entry
-        if signatureOrName in (signature, signature.split("(")[0]) and (slot is None or known == slot):
-            _instance(owner, signature).disconnect(deliver)
-            _connections(owner).remove(entry)
-            removed = True
-    return removed
-
-
-def _connections(owner: QtCore.QObject) -> list[tuple[str, Any, Any]]:
-    return _allConnections.setdefault(owner, [])
-
-
-def _acceptedCount(slot: Callable[..., Any]) -> int | None:
-    """How many values a slot takes (None: all): as many positional parameters as it declares."""
-    try:
-        parameters = inspect.signature(slot).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
-        return None
-    return sum(
-        parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD) for parameter in parameters
-    )
 
 
 __all__ = ["BoundSignal", "Manners", "QtCore", "QtGui", "QtWidgets", "adopt", "dress", "slotErrors"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import unittest
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -23,16 +23,16 @@ class ScriptedLoadableModule:
         parent.title, parent.helpText, parent.acknowledgementText = "", "", ""
         parent.categories, parent.dependencies, parent.contributors = [], [], []
         for extension in (".svg", ".png"):
-            icon = os.path.join(os.path.dirname(parent.path), "Resources", "Icons", self.moduleName + extension)
-            if os.path.isfile(icon):
-                parent.icon = qt.QIcon(icon)
+            icon = Path(parent.path).parent / "Resources" / "Icons" / (self.moduleName + extension)
+            if icon.is_file():
+                parent.icon = qt.QIcon(str(icon))
                 break
         if not hasattr(slicer, "selfTests"):
             slicer.selfTests = {}
         slicer.selfTests[self.moduleName] = self.runTest
 
     def resourcePath(self, filename: str) -> str:
-        return os.path.join(os.path.dirname(self.parent.path), "Resources", filename)
+        return str(Path(self.parent.path).parent / "Resources" / filename)
 
     def getDefaultModuleDocumentationLink(self, docPage: str | None = None) -> str:
         raise NotImplementedError("the stand-in host has no online documentation")
@@ -69,7 +69,7 @@ class ScriptedLoadableModuleWidget:
         slicer.app.moduleManager().connect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
 
     def resourcePath(self, filename: str) -> str:
-        return os.path.join(os.path.dirname(slicer.util.modulePath(self.moduleName)), "Resources", filename)
+        return str(Path(slicer.util.modulePath(self.moduleName)).parent / "Resources" / filename)
 
     def cleanup(self) -> None:
         """Called just before the module is unloaded."""
