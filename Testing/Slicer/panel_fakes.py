@@ -153,6 +153,22 @@ class FakeTrainingLogic:
         return self.calls[-1].options
 
 
+class ErrorBoxes:
+    """The error messages that the user had to read."""
+
+    def __init__(self, host: Any) -> None:
+        self._host = host
+
+    @property
+    def texts(self) -> list[str]:
+        return [message.text for message in self._host.dialogs.errors]
+
+    def one(self) -> str:
+        """The only message."""
+        assert len(self.texts) == 1, self.texts
+        return self.texts[0]
+
+
 class Recorder:
     """Remembers every call of any method."""
 
@@ -194,7 +210,6 @@ class BarePanel:
 
     def __init__(self, logic: Any = None, trainingLogic: Any = None) -> None:
         import slicer
-        import vtk
 
         from PRRTPredictor import PRRTPredictorParameterNode
 
@@ -207,9 +222,8 @@ class BarePanel:
         self.ui = slicer.util.childWidgetVariables(self.widget)
         self.widget.setMRMLScene(self.scene)
         self.parameterNode: Any = PRRTPredictorParameterNode(self.scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode"))
-        self._observe = lambda section: self.parameterNode.AddObserver(
-            vtk.vtkCommand.ModifiedEvent, lambda *_: section.refresh()
-        )
+        self.section: Any = None
+        self._tags: tuple[Any, ...] = ()
 
     def labSheet(self) -> Any:
         from PRRTPredictorLib.LabSheet import LabEntry, LabSheet
@@ -222,13 +236,27 @@ class BarePanel:
         )
 
     def open(self, section: Any) -> Any:
-        """Connect a section, as the module does."""
+        """Connect a section, as the module does, and put it in view."""
+        import vtk
+
+        self.section = section
         section.connectWidgets()
-        self.parameterNode.connectGui(self.ui)
-        self._observe(section)
+        changed = self.parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: section.refresh())
+        self._tags = (self.parameterNode.connectGui(self.ui), changed)
         section.setParameterNode(self.parameterNode)
         self.widget.show()
         return section
+
+    def close(self) -> None:
+        """Leave nothing that would follow the scene of the next test."""
+        gui, changed = self._tags
+        self.parameterNode.disconnectGui(gui)
+        self.parameterNode.RemoveObserver(changed)
+        self.section.setParameterNode(None)
+        self.section.close()
+        self.widget.setMRMLScene(None)
+        self.widget.close()
+        self.widget.deleteLater()
 
     def fill(self, model: Path) -> None:
         """Give everything that a prediction needs."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from panel_driver import ErrorBoxes
-from panel_fakes import CARD, DOCUMENT, PNG, BarePanel, Recorder, addVolume, charts, words
+from panel_fakes import CARD, DOCUMENT, PNG, BarePanel, ErrorBoxes, Recorder, addVolume, charts, words
 
 from PRRTPredictorCore.errors import Code, RunFailed
 
@@ -31,24 +31,20 @@ class Answers:
 
 
 @pytest.fixture
-def errors(host: Any, monkeypatch: pytest.MonkeyPatch) -> ErrorBoxes:
-    import slicer
-
-    boxes = ErrorBoxes()
-    monkeypatch.setattr(slicer.util, "errorDisplay", boxes)
-    return boxes
+def errors(host: Any) -> ErrorBoxes:
+    return ErrorBoxes(host)
 
 
 @pytest.fixture
-def panel(host: Any, errors: ErrorBoxes, tmp_path: Path) -> Any:
+def panel(host: Any, tmp_path: Path) -> Iterator[Any]:
     from PRRTPredictorLib.Panel.ExplanationSection import ExplanationSection
 
     panel = BarePanel()
     panel.display, panel.export, panel.answers = Recorder(), Recorder(), Answers(tmp_path)
-    panel.section = panel.open(
-        ExplanationSection(panel.ui, panel, display=panel.display, export=panel.export, asks=panel.answers)
-    )
-    return panel
+    panel.open(ExplanationSection(panel.ui, panel, display=panel.display, export=panel.export, asks=panel.answers))
+    yield panel
+    panel.close()
+    assert host.slotErrors == []
 
 
 def predicted(panel: Any, folder: Path, images: tuple[str, ...] = ("PET", "CT")) -> None:
@@ -65,7 +61,6 @@ def predicted(panel: Any, folder: Path, images: tuple[str, ...] = ("PET", "CT"))
         node.saliencyOf = images[0] if images else "PET"
         asked = StoredResult.askedFor(node, panel.labSheet())
         StoredResult.store(node, DOCUMENT, charts(folder), asked)
-    panel.display.calls.clear() if not images else None
 
 
 def reason(panel: Any) -> str:
@@ -73,13 +68,13 @@ def reason(panel: Any) -> str:
     return "" if label.isHidden() else words(label)
 
 
-def testBeforeAPredictionNothingWorksAndTheReasonIsSaid(panel: Any) -> None:
+def test_before_a_prediction_nothing_works_and_the_reason_is_said(panel: Any) -> None:
     assert "Predict first" in reason(panel)
     assert not panel.ui.explanationControls.enabled
     assert panel.display.calls == []
 
 
-def testAPredictionIsShownAsTheParametersSay(panel: Any, tmp_path: Path) -> None:
+def test_a_prediction_is_shown_as_the_parameters_say(panel: Any, tmp_path: Path) -> None:
     panel.parameterNode.threshold = 0.5
     predicted(panel, tmp_path)
     node = panel.parameterNode
@@ -103,7 +98,7 @@ def testAPredictionIsShownAsTheParametersSay(panel: Any, tmp_path: Path) -> None
         (lambda ui: ui.surfaceCheckBox.setChecked(True), "setSurfaceVisible", True),
     ],
 )
-def testAChangeActsAtOnceAndAloneAndWithoutShowingAnew(
+def test_a_change_acts_at_once_and_alone_and_without_showing_anew(
     panel: Any, tmp_path: Path, change: Any, call: str, value: Any
 ) -> None:
     predicted(panel, tmp_path)
@@ -113,7 +108,7 @@ def testAChangeActsAtOnceAndAloneAndWithoutShowingAnew(
     assert panel.display.values(call) == [(pytest.approx(value),)]
 
 
-def testAnotherColourMapActsAtOnce(panel: Any, tmp_path: Path) -> None:
+def test_another_colour_map_acts_at_once(panel: Any, tmp_path: Path) -> None:
     predicted(panel, tmp_path)
     panel.display.calls.clear()
     colour = panel.scene.GetNodeByID("vtkMRMLColorTableNodeGrey")
@@ -122,7 +117,7 @@ def testAnotherColourMapActsAtOnce(panel: Any, tmp_path: Path) -> None:
     assert panel.display.values("setColour") == [(colour,)]
 
 
-def testTheCtsSaliencyIsAClickAway(panel: Any, tmp_path: Path) -> None:
+def test_the_cts_saliency_is_a_click_away(panel: Any, tmp_path: Path) -> None:
     predicted(panel, tmp_path)
     panel.display.calls.clear()
     panel.ui.ctSaliencyRadioButton.click()
@@ -131,21 +126,21 @@ def testTheCtsSaliencyIsAClickAway(panel: Any, tmp_path: Path) -> None:
     assert panel.display.values("show") == [(node.petVolume, node.ctVolume, node.ctSaliency)]
 
 
-def testAModelOfOneImageOffersThatOneOnly(panel: Any, tmp_path: Path) -> None:
+def test_a_model_of_one_image_offers_that_one_only(panel: Any, tmp_path: Path) -> None:
     predicted(panel, tmp_path, images=("CT",))
     assert not panel.ui.petSaliencyRadioButton.enabled
     assert panel.ui.ctSaliencyRadioButton.enabled
     assert panel.ui.ctSaliencyRadioButton.checked
 
 
-def testAModelWithoutImagesSaysWhy(panel: Any, tmp_path: Path) -> None:
+def test_a_model_without_images_says_why(panel: Any, tmp_path: Path) -> None:
     predicted(panel, tmp_path, images=())
     assert "sees no images" in reason(panel)
     assert not panel.ui.explanationControls.enabled
     assert "show" not in panel.display.names()
 
 
-def testAnotherStudyTakesTheOverlayAway(panel: Any, tmp_path: Path) -> None:
+def test_another_study_takes_the_overlay_away(panel: Any, tmp_path: Path) -> None:
     predicted(panel, tmp_path)
     panel.display.calls.clear()
     panel.parameterNode.petVolume = addVolume("PET of somebody else")
@@ -154,20 +149,20 @@ def testAnotherStudyTakesTheOverlayAway(panel: Any, tmp_path: Path) -> None:
     assert not panel.ui.explanationControls.enabled
 
 
-def testTheSceneClosesAndTheOverlayGoes(panel: Any, tmp_path: Path) -> None:
+def test_the_scene_closes_and_the_overlay_goes(panel: Any, tmp_path: Path) -> None:
     predicted(panel, tmp_path)
     panel.display.calls.clear()
     panel.section.setParameterNode(None)
     assert panel.display.names() == ["clear"]
 
 
-def testJump(panel: Any, tmp_path: Path) -> None:
+def test_jump(panel: Any, tmp_path: Path) -> None:
     predicted(panel, tmp_path)
     panel.ui.hottestSpotButton.click()
     assert panel.display.names()[-1] == "jumpToHottest"
 
 
-def testExportsAskWhereAndTellWhere(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
+def test_exports_ask_where_and_tell_where(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
     predicted(panel, tmp_path)
     node = panel.parameterNode
     told = {}
@@ -187,7 +182,7 @@ def testExportsAskWhereAndTellWhere(panel: Any, errors: ErrorBoxes, tmp_path: Pa
     assert all("Written without identity" in text for text in told.values())
 
 
-def testTheKeptChartsGoIntoTheReport(panel: Any, tmp_path: Path) -> None:
+def test_the_kept_charts_go_into_the_report(panel: Any, tmp_path: Path) -> None:
     predicted(panel, tmp_path)
     seen = {}
     panel.export.exportReport = lambda *_, charts, **__: seen.update(
@@ -197,7 +192,7 @@ def testTheKeptChartsGoIntoTheReport(panel: Any, tmp_path: Path) -> None:
     assert seen == {"lab_contributions": PNG, "survival": PNG}
 
 
-def testNoReportWithLabsThatThePredictionDidNotSee(panel: Any, tmp_path: Path) -> None:
+def test_no_report_with_labs_that_the_prediction_did_not_see(panel: Any, tmp_path: Path) -> None:
     predicted(panel, tmp_path)
     assert panel.ui.exportReportButton.enabled
     panel.parameterNode.cga = 500.0
@@ -206,7 +201,7 @@ def testNoReportWithLabsThatThePredictionDidNotSee(panel: Any, tmp_path: Path) -
     assert panel.ui.exportSceneButton.enabled
 
 
-def testAChangedMindWritesNothing(panel: Any, tmp_path: Path) -> None:
+def test_a_changed_mind_writes_nothing(panel: Any, tmp_path: Path) -> None:
     predicted(panel, tmp_path)
     panel.answers._folder = None
     for button in ("Report", "Screenshots", "Saliency", "Scene"):
@@ -215,7 +210,7 @@ def testAChangedMindWritesNothing(panel: Any, tmp_path: Path) -> None:
     assert panel.ui.exportStatusLabel.isHidden()
 
 
-def testAFullDiskIsToldWithARemedy(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
+def test_a_full_disk_is_told_with_a_remedy(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
     predicted(panel, tmp_path)
     panel.export.fails = RunFailed(Code.OUTPUT, "The disk is full.", remedy="Choose another folder.")
     panel.ui.exportSaliencyButton.click()
@@ -224,7 +219,7 @@ def testAFullDiskIsToldWithARemedy(panel: Any, errors: ErrorBoxes, tmp_path: Pat
     assert panel.ui.exportSaliencyButton.enabled
 
 
-def testWithoutIdentityIsSaidBesideTheButtons(panel: Any) -> None:
+def test_without_identity_is_said_beside_the_buttons(panel: Any) -> None:
     assert "without the patient's identity" in words(panel.ui.exportLabel)
     for button in ("Report", "Screenshots", "Saliency", "Scene"):
         assert "without identity" in getattr(panel.ui, f"export{button}Button").toolTip or button == "Report"

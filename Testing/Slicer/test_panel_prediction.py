@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from panel_driver import ErrorBoxes, openPanel
-from panel_fakes import CARD, DOCUMENT, SYNTHETIC_CARD, BarePanel, FakeLogic, Outcome, addVolume, charts, words
+from panel_fakes import (
+    CARD,
+    DOCUMENT,
+    SYNTHETIC_CARD,
+    BarePanel,
+    ErrorBoxes,
+    FakeLogic,
+    Outcome,
+    addVolume,
+    charts,
+    words,
+)
 
 from PRRTPredictorCore.errors import Cancelled, Code, ModelRefused, RunFailed
 
 
 @pytest.fixture
-def errors(host: Any, monkeypatch: pytest.MonkeyPatch) -> ErrorBoxes:
-    import slicer
-
-    boxes = ErrorBoxes()
-    monkeypatch.setattr(slicer.util, "errorDisplay", boxes)
-    return boxes
+def errors(host: Any) -> ErrorBoxes:
+    return ErrorBoxes(host)
 
 
 @pytest.fixture
-def panel(host: Any, errors: ErrorBoxes) -> Any:
+def panel(host: Any) -> Iterator[Any]:
     from PRRTPredictorLib.Panel.PredictionSection import PredictionSection
 
     panel = BarePanel()
-    panel.section = panel.open(PredictionSection(panel.ui, panel))
-    return panel
+    panel.open(PredictionSection(panel.ui, panel))
+    yield panel
+    panel.close()
+    assert host.slotErrors == []
 
 
 def visible(widget: Any) -> bool:
@@ -42,7 +51,7 @@ def predicted(panel: Any, folder: Path, **changes: Any) -> None:
     panel.logic.told["onFinished"](Outcome(replace(DOCUMENT, **changes), charts(folder)))
 
 
-def testWhatIsMissingIsSaidAndThenTheButtonWorks(panel: Any, tmp_path: Path) -> None:
+def test_what_is_missing_is_said_and_then_the_button_works(panel: Any, tmp_path: Path) -> None:
     said = panel.ui.predictionMissingLabel
     assert not panel.ui.predictButton.enabled
     assert words(said) == "Still missing: PET, CT, AST, ALT, GGT, CgA, model folder."
@@ -55,14 +64,14 @@ def testWhatIsMissingIsSaidAndThenTheButtonWorks(panel: Any, tmp_path: Path) -> 
     assert words(said) == "Still missing: GGT."
 
 
-def testAnImpossibleLabIsGivenAsTheReason(panel: Any, tmp_path: Path) -> None:
+def test_an_impossible_lab_is_given_as_the_reason(panel: Any, tmp_path: Path) -> None:
     panel.fill(tmp_path)
     panel.parameterNode.ast = 900_000
     assert not panel.ui.predictButton.enabled
     assert "AST" in words(panel.ui.predictionMissingLabel)
 
 
-def testTheCardTellsOnWhomAndHowWell(panel: Any, tmp_path: Path) -> None:
+def test_the_card_tells_on_whom_and_how_well(panel: Any, tmp_path: Path) -> None:
     assert not visible(panel.ui.modelCardLabel)
     panel.parameterNode.modelFolder = tmp_path
     card = words(panel.ui.modelCardLabel)
@@ -72,18 +81,16 @@ def testTheCardTellsOnWhomAndHowWell(panel: Any, tmp_path: Path) -> None:
     assert "SYNTHETIC" not in card
 
 
-def testAMadeModelSaysSoInRed(host: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
-    from PRRTPredictorLib.Panel.PredictionSection import PredictionSection
+def test_a_made_model_says_so_in_red(panel: Any, tmp_path: Path) -> None:
     from PRRTPredictorLib.Panel.Words import ALERT
 
-    panel = BarePanel(FakeLogic(SYNTHETIC_CARD))
-    panel.open(PredictionSection(panel.ui, panel))
+    panel.logic.cardOrError = SYNTHETIC_CARD
     panel.parameterNode.modelFolder = tmp_path
     assert f'background-color:{ALERT};color:#ffffff"><b>&nbsp;SYNTHETIC' in panel.ui.modelCardLabel.text
     assert "mean nothing for a real patient" in words(panel.ui.modelCardLabel)
 
 
-def testAnUnreadableModelSaysWhyInPlace(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
+def test_an_unreadable_model_says_why_in_place(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
     panel.fill(tmp_path)
     panel.logic.cardOrError = ModelRefused(
         Code.MODEL_TAMPERED, "A file was altered.", where="models/0.safetensors", remedy="Get the folder again."
@@ -100,7 +107,7 @@ def testAnUnreadableModelSaysWhyInPlace(panel: Any, errors: ErrorBoxes, tmp_path
     assert panel.ui.predictButton.enabled
 
 
-def testAModelWithInputsThatThePanelLacksIsNotOffered(panel: Any, tmp_path: Path) -> None:
+def test_a_model_with_inputs_that_the_panel_lacks_is_not_offered(panel: Any, tmp_path: Path) -> None:
     from dataclasses import replace
 
     panel.logic.cardOrError = replace(CARD, tabular_names=(*CARD.tabular_names, "ki67"))
@@ -109,14 +116,14 @@ def testAModelWithInputsThatThePanelLacksIsNotOffered(panel: Any, tmp_path: Path
     assert "ki67" in words(panel.ui.predictionMissingLabel)
 
 
-def testAnEmptyPathIsShownEmptyAndTypingKeepsTheSlash(panel: Any) -> None:
+def test_an_empty_path_is_shown_empty_and_typing_keeps_the_slash(panel: Any) -> None:
     assert panel.ui.modelPathLineEdit.currentPath == ""
     panel.ui.modelPathLineEdit.currentPath = "/models/"
     assert panel.parameterNode.modelFolder == Path("/models")
     assert panel.ui.modelPathLineEdit.currentPath == "/models/"
 
 
-def testTheDeviceHasTitlesAndKeepsItsWord(panel: Any) -> None:
+def test_the_device_has_titles_and_keeps_its_word(panel: Any) -> None:
     box = panel.ui.deviceComboBox
     assert [box.itemText(i) for i in range(box.count)] == ["Automatic", "Processor (CPU)", "Graphics card (CUDA)"]
     box.setCurrentIndex(2)
@@ -125,7 +132,7 @@ def testTheDeviceHasTitlesAndKeepsItsWord(panel: Any) -> None:
     assert box.currentIndex == 1
 
 
-def testPredictHandsOverWhatThePanelShows(panel: Any, tmp_path: Path) -> None:
+def test_predict_hands_over_what_the_panel_shows(panel: Any, tmp_path: Path) -> None:
     panel.fill(tmp_path)
     panel.parameterNode.device = "cpu"
     panel.ui.predictButton.click()
@@ -139,7 +146,7 @@ def testPredictHandsOverWhatThePanelShows(panel: Any, tmp_path: Path) -> None:
         assert not getattr(panel.ui, name).enabled, name
 
 
-def testProgressIsSaidInWords(panel: Any, tmp_path: Path) -> None:
+def test_progress_is_said_in_words(panel: Any, tmp_path: Path) -> None:
     from PRRTPredictorLib.Worker import Progressed
 
     panel.fill(tmp_path)
@@ -149,7 +156,7 @@ def testProgressIsSaidInWords(panel: Any, tmp_path: Path) -> None:
     assert (panel.ui.predictionProgressBar.value, panel.ui.predictionProgressBar.maximum) == (3, 6)
 
 
-def testTheAnswerIsShownAndKept(panel: Any, tmp_path: Path) -> None:
+def test_the_answer_is_shown_and_kept(panel: Any, tmp_path: Path) -> None:
     panel.fill(tmp_path)
     assert not visible(panel.ui.predictionResultFrame)
     predicted(panel, tmp_path)
@@ -168,7 +175,7 @@ def testTheAnswerIsShownAndKept(panel: Any, tmp_path: Path) -> None:
     assert (node.petSaliency.GetName(), node.ctSaliency.GetName()) == ("Saliency PET", "Saliency CT")
 
 
-def testMadeThingsAreCalledSynthetic(panel: Any, tmp_path: Path) -> None:
+def test_made_things_are_called_synthetic(panel: Any, tmp_path: Path) -> None:
     from PRRTPredictorCore.records import ModelIdentity
 
     panel.fill(tmp_path)
@@ -178,7 +185,7 @@ def testMadeThingsAreCalledSynthetic(panel: Any, tmp_path: Path) -> None:
     assert "SYNTHETIC model" in said
 
 
-def testASecondPredictionReplacesTheFirst(panel: Any, tmp_path: Path) -> None:
+def test_a_second_prediction_replaces_the_first(panel: Any, tmp_path: Path) -> None:
     import slicer
 
     panel.fill(tmp_path)
@@ -190,7 +197,7 @@ def testASecondPredictionReplacesTheFirst(panel: Any, tmp_path: Path) -> None:
     assert panel.scene.GetNodesByName("Saliency PET").GetNumberOfItems() == 1
 
 
-def testChangedLabsMakeTheAnswerOutOfDate(panel: Any, tmp_path: Path) -> None:
+def test_changed_labs_make_the_answer_out_of_date(panel: Any, tmp_path: Path) -> None:
     panel.fill(tmp_path)
     predicted(panel, tmp_path)
     assert "Out of date" not in words(panel.ui.predictionResultLabel)
@@ -200,7 +207,7 @@ def testChangedLabsMakeTheAnswerOutOfDate(panel: Any, tmp_path: Path) -> None:
     assert "Out of date" not in words(panel.ui.predictionResultLabel)
 
 
-def testAnswerOfAnotherStudyIsNotShown(panel: Any, tmp_path: Path) -> None:
+def test_answer_of_another_study_is_not_shown(panel: Any, tmp_path: Path) -> None:
     panel.fill(tmp_path)
     predicted(panel, tmp_path)
     first = panel.parameterNode.petVolume
@@ -210,7 +217,7 @@ def testAnswerOfAnotherStudyIsNotShown(panel: Any, tmp_path: Path) -> None:
     assert visible(panel.ui.predictionResultFrame)
 
 
-def testAFailureTellsTheRemedyAndThePanelWorksOn(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
+def test_a_failure_tells_the_remedy_and_the_panel_works_on(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
     panel.fill(tmp_path)
     panel.ui.predictButton.click()
     panel.logic.told["onFailed"](RunFailed(Code.DEVICE_MISSING, "There is no CUDA device.", remedy="Choose CPU."))
@@ -222,7 +229,7 @@ def testAFailureTellsTheRemedyAndThePanelWorksOn(panel: Any, errors: ErrorBoxes,
     assert visible(panel.ui.predictionResultFrame)
 
 
-def testRefusedBeforeTheStart(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
+def test_refused_before_the_start(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
     panel.fill(tmp_path)
     panel.logic.refusal = RunFailed(Code.DEPENDENCY_MISSING, "Torch is not installed.", remedy="Press Predict again.")
     panel.ui.predictButton.click()
@@ -232,7 +239,7 @@ def testRefusedBeforeTheStart(panel: Any, errors: ErrorBoxes, tmp_path: Path) ->
     assert not visible(panel.ui.predictionProgressBar)
 
 
-def testCancelEndsTheJobWithoutABox(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
+def test_cancel_ends_the_job_without_a_box(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
     panel.fill(tmp_path)
     panel.ui.predictButton.click()
     panel.ui.predictionCancelButton.click()
@@ -243,7 +250,7 @@ def testCancelEndsTheJobWithoutABox(panel: Any, errors: ErrorBoxes, tmp_path: Pa
     assert panel.ui.predictButton.enabled
 
 
-def testAStudyThatLeftMeanwhileGetsNoResult(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
+def test_a_study_that_left_meanwhile_gets_no_result(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
     panel.fill(tmp_path)
     panel.ui.predictButton.click()
     panel.scene.RemoveNode(panel.parameterNode.petVolume)
@@ -254,7 +261,7 @@ def testAStudyThatLeftMeanwhileGetsNoResult(panel: Any, errors: ErrorBoxes, tmp_
     assert errors.texts == []
 
 
-def testADamagedAnswerInASceneIsRefusedInPlace(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
+def test_a_damaged_answer_in_a_scene_is_refused_in_place(panel: Any, errors: ErrorBoxes, tmp_path: Path) -> None:
     panel.fill(tmp_path)
     predicted(panel, tmp_path)
     panel.parameterNode.prediction = '{"probability_long_pfs": 7}'
@@ -263,10 +270,10 @@ def testADamagedAnswerInASceneIsRefusedInPlace(panel: Any, errors: ErrorBoxes, t
     assert errors.texts == []
 
 
-def testTheAnswerComesBackWithTheScene(host: Any, errors: ErrorBoxes, tmp_path: Path, monkeypatch: Any) -> None:
+def test_the_answer_comes_back_with_the_scene(host: Any, errors: ErrorBoxes, tmp_path: Path, monkeypatch: Any) -> None:
     import slicer
 
-    panel = openPanel()
+    panel = host.module("PRRTPredictor")
     fake = FakeLogic()
     for name in ("card", "start", "addResult"):
         monkeypatch.setattr(panel.logic, name, getattr(fake, name))
