@@ -13,6 +13,7 @@ import argparse
 import logging
 import sys
 import tempfile
+from math import isfinite
 from pathlib import Path
 
 import slicer
@@ -112,7 +113,14 @@ def printTableTwo(results: RunResults) -> None:
     print("Model; AUROC (SE); AUPRC (SE); accuracy (SE)" + ("; SYNTHETIC patients" if results.synthetic else ""))
     for model in results.models:
         figures = (model.auroc, model.auprc, model.accuracy)
-        print("; ".join([model.title, *(f"{one.mean:.2f} ({one.se:.2f})" for one in figures)]))
+        print(
+            "; ".join(
+                [
+                    model.title,
+                    *(f"{one.mean:.2f} ({one.se:.2f})" if isfinite(one.se) else f"{one.mean:.2f}" for one in figures),
+                ]
+            )
+        )
 
 
 def say(progress: Progressed) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from trained_run import TrainedRun, private_folders, trained_run
 
+from PRRTPredictorCore.cli import build_parser
 from PRRTPredictorCore.errors import Cancelled, Code, InputRefused, LabRefused, ModelRefused, RunFailed
 from PRRTPredictorCore.imaging.nrrd import read_series, write_nrrd
 from PRRTPredictorCore.records import Acquisition, LoadedSeries, ModelIdentity, Volume
@@ -124,7 +125,12 @@ def left(folder: Path) -> list[str]:
 
 def test_the_child_gets_the_study_as_it_lies_in_the_scene(nodes: Any, card: Any, temporary: Path) -> None:
     fake = FakeJob()
-    PredictionLogic.PredictionLogic(fake).start(nodes.pet, nodes.ct, LABS, Path("the model"), "cpu")
+    charts = ("--charts-font=10", "--charts-dark")
+    PredictionLogic.PredictionLogic(fake).start(
+        nodes.pet, nodes.ct, LABS, Path("the model"), "cpu", chartOptions=charts
+    )
+    said = build_parser().parse_args([*fake.words, "--json"])
+    assert (said.charts_font, said.charts_dark) == (10, True)
     assert fake.words[0] == "predict"
     assert fake.option("model") == Path("the model")
     assert [word for word in fake.words if word.startswith(("--device", "--ast=", "--labs"))] == [
