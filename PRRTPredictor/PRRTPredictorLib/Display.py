@@ -116,17 +116,20 @@ class SaliencyDisplay:
         before = self._viewIds()
         self._arrange()
         if not sameStudy:
+            self._remove("outline")
             spot = self._spot()
             for row in (UPPER_ROW, LOWER_ROW):
                 placeRow(self._scene, row, bounds.mean(axis=0), bounds.mean(axis=0) if spot is None else spot)
         layRow(self._scene, UPPER_ROW, ctNode, petNode, PET_OPACITY)
         layRow(self._scene, LOWER_ROW, ctNode, saliencyNode, self._opacity)
-        if not sameStudy:
-            afterLayout(self._scene, lambda: fitViews(self._scene, bounds))
         self._window()
         self._addLegend()
         self._updateSurface()
         self._ownViews(before)
+        if not sameStudy:
+            afterLayout(self._scene, lambda: fitViews(self._scene, bounds))
+            if self._surfaceVisible:
+                afterLayout(self._scene, self._lookAtSurface)
 
     def setThreshold(self, threshold: float) -> None:
         """Make everything below ``threshold``, in [0, 1], transparent."""
@@ -138,6 +141,7 @@ class SaliencyDisplay:
             self._window()
         else:
             display.SetThreshold(self._threshold, 1.0)
+            display.SetApplyThreshold(True)
         self._updateSurface()
 
     def setOpacity(self, opacity: float) -> None:

@@ -270,6 +270,19 @@ def test_the_body_is_outlined_without_its_couch() -> None:
     assert Surface.bodyOutline(Volume(np.full(shape, -1000, np.int16), volume.ijk_to_lps, "CT", "HU")) is None
 
 
+def test_the_outline_is_that_of_the_study_shown(shown: Shown) -> None:
+    shown.display.setSurfaceVisible(True)
+    (outline,) = own(shown.scene, "outline", "vtkMRMLModelNode")
+    before = np.array(outline.GetPolyData().GetCenter())
+    _, ct, _ = study()
+    moved = ct.ijk_to_lps.copy()
+    moved[0, 3] -= 50.0  # LPS: to the right
+    other = addVolumeNode(shown.scene, Volume(ct.array, moved, "CT", "HU"), "Other CT")
+    shown.display.show(shown.pet, other, shown.node)
+    (outline,) = own(shown.scene, "outline", "vtkMRMLModelNode")
+    np.testing.assert_allclose(outline.GetPolyData().GetCenter() - before, (50, 0, 0), atol=0.1)
+
+
 def test_a_small_hot_spot_survives_the_coarser_grid() -> None:
     values = np.zeros((150, 120, 130), dtype=np.float32)
     values[75, 60, 65] = 1.0
