@@ -34,4 +34,7 @@ def host(standInApplication: Any, tmp_path: Path) -> Iterator[Host]:
 
     host = Host(standInApplication, tmp_path)
     yield host
+    raised = list(host.slotErrors)
     host.end()
+    # Slicer only prints what a slot raises; a test that did not look at it must not pass.
+    assert not raised, raised

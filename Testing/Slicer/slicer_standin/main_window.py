@@ -125,8 +125,9 @@ class ModulePanel(dress(QtWidgets.QWidget)):  # type: ignore[misc]
 
     def neededWidth(self) -> int:
         """Pixels below which something would be cut off."""
+        contents = QtWidgets.QScrollArea.widget(self._scroll)
         bar = self._scroll.verticalScrollBar().sizeHint.width()
-        return int(QtWidgets.QWidget.minimumSizeHint(QtWidgets.QScrollArea.widget(self._scroll)).width()) + bar
+        return int(QtWidgets.QWidget.minimumSizeHint(contents).width()) + bar
 
     def fit(self) -> None:
         """Take the width that the user gave, or what the module needs."""

@@ -122,7 +122,7 @@ class Bar(_Named):
         row.addWidget(self._slider, 1)
         row.addWidget(self._text, 0 if logic is not None else 1)
         self._slider.setVisible(logic is not None)
-        self.setFixedHeight(28)
+        self.setFixedHeight(max(28, QtGui.QFontMetrics(QtWidgets.QApplication.font()).height() + 8))
 
     def paintEvent(self, event: Any) -> None:
         colour = QtGui.QColor.fromRgbF(*self._node.GetLayoutColor())
