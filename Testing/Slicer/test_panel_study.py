@@ -283,4 +283,4 @@ def test_chosen_volumes_can_be_shown(host: Any, panel: Any, patient: SyntheticPa
     panel.ui.assumeUnitsCheckBox.setChecked(True)
     panel.ui.showVolumesButton.click()
     assert not host.dialogs.errors
-    assert pet.GetDisplayNode().GetWindowMax() == 15
+    assert pet.GetDisplayNode().GetWindowLevelMax() == 15

@@ -21,6 +21,7 @@ from PRRTPredictorLib.Display import showStudy
 from PRRTPredictorLib.Messages import describe, reporting
 from PRRTPredictorLib.Panel import Panel, Section
 from PRRTPredictorLib.Panel.Colours import showAlert
+from PRRTPredictorLib.Panel.Fitting import breakLongText
 from PRRTPredictorLib.Panel.ProgressDialog import progressDialog
 from PRRTPredictorLib.Panel.StudyWords import describeStudy, studyUidOf
 from PRRTPredictorLib.Study import addStudy, loadPair
@@ -56,6 +57,7 @@ class StudySection(Section):
         self.ui.dicomModuleButton.connect("clicked(bool)", self._onDicomModule)
         self.ui.demoPatientButton.connect("clicked(bool)", self._onDemoPatient)
         self.ui.showVolumesButton.connect("clicked(bool)", self._onShow)
+        breakLongText(self.ui.demoPatientButton, self.ui.assumeUnitsCheckBox)
         self.ui.studyHintLabel.setVisible(False)
         self._showSelection()
 
