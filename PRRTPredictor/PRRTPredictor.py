@@ -107,11 +107,11 @@ class PRRTPredictorParameterNode:
     petSaliency: vtkMRMLScalarVolumeNode
     ctSaliency: vtkMRMLScalarVolumeNode
 
-    # Wider than what is accepted: a field that stops taking digits would turn 12345 into 1234 unnoticed.
-    ast: Annotated[float, WithinRange(0, 999_999)]
-    alt: Annotated[float, WithinRange(0, 999_999)]
-    ggt: Annotated[float, WithinRange(0, 999_999)]
-    cga: Annotated[float, WithinRange(0, 99_999_999)]
+    # Wider than what is accepted: a field that stops taking digits must not turn 12345 into 1234 unnoticed.
+    ast: Annotated[float, WithinRange(0, 99_999)]
+    alt: Annotated[float, WithinRange(0, 99_999)]
+    ggt: Annotated[float, WithinRange(0, 99_999)]
+    cga: Annotated[float, WithinRange(0, 9_999_999)]
     astUnit: Annotated[str, Choice(accepted_units("ast")), Default(accepted_units("ast")[0])]
     altUnit: Annotated[str, Choice(accepted_units("alt")), Default(accepted_units("alt")[0])]
     ggtUnit: Annotated[str, Choice(accepted_units("ggt")), Default(accepted_units("ggt")[0])]
