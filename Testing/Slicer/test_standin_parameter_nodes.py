@@ -264,3 +264,4 @@ def test_the_modules_parameter_node_is_one_a_scene(host: Host) -> None:
     assert node.GetAttribute("ModuleName") == "Sample"
     assert node.GetSingletonTag() == "Sample"
     assert logic.getAllParameterNodes() == [node]
+    host.scene.RemoveNode(node)  # a singleton outlives the closing of its scene

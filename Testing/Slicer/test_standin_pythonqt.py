@@ -187,6 +187,56 @@ def test_a_slot_is_disconnected_by_itself(names: dict[str, Any]) -> None:
     assert (arrived, other) == ([4.0], [4.0, 5.0])
 
 
+def test_a_slot_gets_as_many_values_as_it_declares(names: dict[str, Any]) -> None:
+    """As PythonQt counts: functions and methods by their own parameters, anything else gets all."""
+    import functools
+
+    button, arrived = names["b"], []
+
+    def decorate(function: Any) -> Any:
+        @functools.wraps(function)
+        def inner(*values: Any) -> None:
+            arrived.append(values)
+
+        return inner
+
+    def takesNothing() -> None:
+        arrived.append("nothing")
+
+    button.clicked.connect(takesNothing)
+    button.clicked.connect(decorate(takesNothing))
+    button.clicked.connect(functools.partial(arrived.append))
+
+    button.click()
+
+    assert arrived == ["nothing", (False,), False]
+
+
+@pytest.mark.parametrize(
+    ("widget", "name", "value", "shown"),
+    [
+        ("l", "enabled", None, False),
+        ("l", "enabled", [1], True),
+        ("l", "text", 5, "5"),
+        ("progress", "maximum", 7.9, 7),
+        ("s", "value", 3, 3.0),
+    ],
+)
+def test_what_is_assigned_is_converted_as_pythonqt_does(
+    names: dict[str, Any], widget: str, name: str, value: object, shown: object
+) -> None:
+    setattr(names[widget], name, value)
+    assert getattr(names[widget], name) == shown
+
+
+@pytest.mark.parametrize(
+    ("widget", "name", "value"), [("s", "value", "3"), ("progress", "maximum", None), ("d", "date", "2026-01-02")]
+)
+def test_what_does_not_fit_a_property_is_refused(names: dict[str, Any], widget: str, name: str, value: object) -> None:
+    with pytest.raises(AttributeError, match="does not accept"):
+        setattr(names[widget], name, value)
+
+
 def test_an_error_in_a_slot_is_seen_by_tests(host: Host, names: dict[str, Any]) -> None:
     names["b"].clicked.connect(lambda: 1 / 0)
 

@@ -124,7 +124,7 @@ class ctkSearchBox(dress(QtWidgets.QLineEdit)):  # type: ignore[misc]
 
     def setShowSearchIcon(self, show: bool) -> None:
         self._showSearchIcon = bool(show)
-        self.setTextMargins(self.fontMetrics().height() if show else 0, 0, 0, 0)
+        self.setTextMargins(round(1.1 * self.fontMetrics().height()) + 4 if show else 0, 0, 0, 0)
         self.update()
 
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:

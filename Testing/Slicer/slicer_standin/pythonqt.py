@@ -12,6 +12,8 @@ owns them, past any override.
 from __future__ import annotations
 
 import inspect
+import math
+import operator
 import re
 import types
 from collections.abc import Callable, Iterator
@@ -117,6 +119,20 @@ class _Dressing(type(QtCore.QObject)):  # type: ignore[misc]
         return issubclass(subclass, base) if base is not None else super().__subclasscheck__(subclass)
 
 
+def _toInt(value: Any) -> int:
+    return math.floor(value) if isinstance(value, float) else operator.index(value)
+
+
+def _toFloat(value: Any) -> float:
+    if isinstance(value, str):
+        raise TypeError("a text is no number")
+    return float(value)
+
+
+#: How PythonQt turns what is assigned to a property into the property's type.
+_CONVERSIONS = {"bool": bool, "int": _toInt, "uint": _toInt, "double": _toFloat, "QString": str}
+
+
 class _QtProperty:
     """A Qt property as a Python attribute."""
 
@@ -133,13 +149,23 @@ class _QtProperty:
     def __set__(self, owner: QtCore.QObject, value: Any) -> None:
         if not self._writable:
             raise AttributeError(f"Property '{self._name}' of type '{self._typeName}' is not writable")
+        try:
+            converted = _CONVERSIONS.get(self._typeName, self._asItIs)(value)
+        except (TypeError, ValueError):
+            converted = None
         if self._name == "toolTip":
-            value = _asRichToolTip(value)
-        elif self._typeName == "int" and isinstance(value, float):
-            value = int(value)  # cut off, not rounded
-        elif self._typeName == "QString" and not isinstance(value, str):
-            value = str(value)
-        QtCore.QObject.setProperty(owner, self._name, value)
+            converted = _asRichToolTip(converted)
+        if converted is None or not QtCore.QObject.setProperty(owner, self._name, converted):
+            raise AttributeError(
+                f"Property '{self._name}' of type '{self._typeName}' does not accept an object of type "
+                f"{type(value).__name__} ({value!r})"
+            )
+
+    def _asItIs(self, value: Any) -> Any:
+        """Qt's own types are taken as they are; texts are not read as dates, colours or sizes."""
+        if isinstance(value, str) and re.fullmatch(r"Q(?!Variant|ByteArray|StringList|KeySequence)\w+", self._typeName):
+            raise TypeError(f"a text is no {self._typeName}")
+        return value._object if isinstance(value, Adopted) else value
 
 
 class Manners:

@@ -6,6 +6,7 @@ import ctypes
 import inspect
 import re
 import sys
+import types
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -148,13 +149,11 @@ def _connections(owner: QtCore.QObject) -> list[tuple[str, Any, Any]]:
 
 
 def _acceptedCount(slot: Callable[..., Any]) -> int | None:
-    """How many values a slot takes (None: all): as many positional parameters as it declares."""
-    try:
-        parameters = inspect.signature(slot).parameters.values()
-    except (TypeError, ValueError):
+    """How many values a slot gets at most (None: all): functions and methods as many as they declare.
+
+    A partial, a builtin or an object that can be called gets everything that the signal carries.
+    """
+    function = slot.__func__ if isinstance(slot, types.MethodType) else slot
+    if not isinstance(function, types.FunctionType) or function.__code__.co_flags & inspect.CO_VARARGS:
         return None
-    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
-        return None
-    return sum(
-        parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD) for parameter in parameters
-    )
+    return function.__code__.co_argcount - isinstance(slot, types.MethodType)
