@@ -34,7 +34,6 @@ class RenderedView(Strict):
         self._interactor.SetRenderWindow(self._window)
         self._corner = vtk.vtkCornerAnnotation()
         self._corner.SetMaximumFontSize(14)
-        self._renderer.AddViewProp(self._corner)
         self._group: Any = None
 
     def render(self) -> Pixels:
@@ -79,6 +78,8 @@ class RenderedView(Strict):
     def _manage(self, factory: Any) -> None:
         self._group = factory.InstantiateDisplayableManagers(self._renderer)
         self._group.SetMRMLDisplayableNode(self.node)
+        # Last, so that it is written over the picture.
+        self._renderer.AddViewProp(self._corner)
 
 
 class SliceView(RenderedView):
