@@ -46,6 +46,7 @@ class StudySection(Section):
         header = table.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.Stretch)
         header.setSectionResizeMode(DATE_COLUMN, qt.QHeaderView.ResizeToContents)
+        header.setDefaultAlignment(qt.Qt.AlignLeft | qt.Qt.AlignVCenter)  # a narrow column shows how its title begins
         header.setSortIndicator(DATE_COLUMN, qt.Qt.DescendingOrder)
         rowHeight = table.verticalHeader().defaultSectionSize
         table.setMinimumHeight(header.sizeHint.height() + VISIBLE_ROWS * rowHeight)
@@ -124,7 +125,8 @@ class StudySection(Section):
         table.setSortingEnabled(False)  # a row must not move while its cells are being set
         table.setRowCount(len(rows))
         for index, row in enumerate(rows):
-            for column, text in enumerate((row.patient, row.date, row.pet, row.ct, row.missing)):
+            absent = _("missing")
+            for column, text in enumerate((row.patient, row.date, row.pet or absent, row.ct or absent)):
                 table.setItem(index, column, self._cell(text, row))
         table.setSortingEnabled(True)
         self._filter()
