@@ -142,6 +142,8 @@ def test_a_broken_callback_is_shown_and_stops_nothing(host: Any) -> None:
     timer.poll()
     assert job.polls == 1
     assert "RuntimeError" in only_error(host)
+    timer.cancelAll()
+    assert not timer.running
 
 
 def test_leaving_the_module_for_good_leaves_nothing(panel: Any) -> None:
