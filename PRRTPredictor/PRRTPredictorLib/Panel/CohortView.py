@@ -10,10 +10,11 @@ import qt
 from slicer.i18n import tr as _
 
 from PRRTPredictorCore.records import Cohort, Violation
-from PRRTPredictorLib.Panel.Words import badge, listHtml
+from PRRTPredictorLib.Panel.Words import badge, listHtml, paragraph
 
 _ROWS_SHOWN = 200
 _NOTICES_SHOWN = 6
+_LINES_SEEN = 18
 
 
 def cohortHtml(cohort: Cohort) -> str:
@@ -26,7 +27,7 @@ def cohortHtml(cohort: Cohort) -> str:
         long=long,
         excluded=sum(exclusion.n for exclusion in flow.excluded),
     )
-    made = f"<p>{badge('SYNTHETIC')}</p>" if any(patient.synthetic for patient in cohort.patients) else ""
+    made = paragraph(badge("SYNTHETIC")) if any(patient.synthetic for patient in cohort.patients) else ""
     fit = _("No violation: fit for training.")
     refused = _("{n} violations in {rows} rows must be put right before training:").format(
         n=len(cohort.violations), rows=flow.refused
@@ -36,10 +37,8 @@ def cohortHtml(cohort: Cohort) -> str:
     more = len(cohort.notices) - _NOTICES_SHOWN
     if more > 0:
         remarks.append(_("and {n} more remarks.").format(n=more))
-    return (
-        f"{made}<p>{escape(counts)}</p>{listHtml(remarks) if remarks else ''}"
-        f"<p><b>{escape(refused if cohort.violations else fit)}</b></p>"
-    )
+    verdict = escape(refused if cohort.violations else fit)
+    return f"{made}{paragraph(escape(counts))}{listHtml(remarks) if remarks else ''}{paragraph(f'<b>{verdict}</b>')}"
 
 
 class ViolationsView:
@@ -48,14 +47,14 @@ class ViolationsView:
     def __init__(self, table: Any) -> None:
         self._table = table
         table.setColumnCount(3)
-        table.setHorizontalHeaderLabels([_("Row"), _("Column"), _("What is wrong, and what to do")])
+        table.setHorizontalHeaderLabels([_("Row"), _("Column"), _("Problem")])
         header = table.horizontalHeader()
         header.setSectionResizeMode(0, qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(1, qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(2, qt.QHeaderView.Stretch)
         table.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         table.verticalHeader().hide()
-        table.setMinimumHeight(12 * table.fontMetrics().height())
+        table.verticalHeader().connect("sectionResized(int,int,int)", self._fit)
         table.hide()
 
     def show(self, violations: Sequence[Violation]) -> None:
@@ -72,3 +71,10 @@ class ViolationsView:
                 item.setToolTip(text)
                 self._table.setItem(row, column, item)
         self._table.setVisible(bool(lines))
+        self._fit()
+
+    def _fit(self, *_sizes: int) -> None:
+        """As high as its rows, up to a limit."""
+        rows = self._table.verticalHeader().length() + 2 * self._table.frameWidth
+        header = self._table.horizontalHeader().sizeHint.height()
+        self._table.setFixedHeight(min(header + rows, _LINES_SEEN * self._table.fontMetrics().height()))

@@ -7,7 +7,7 @@ from html import escape
 from slicer.i18n import tr as _
 
 from PRRTPredictorCore.prediction.card import ModelCard
-from PRRTPredictorLib.Panel.Words import badge
+from PRRTPredictorLib.Panel.Words import badge, paragraph
 
 _SHORT_HASH = 12
 
@@ -17,12 +17,12 @@ def cardHtml(card: ModelCard) -> str:
     warning = ""
     if card.synthetic:
         said = escape(_("Trained on made patients. Its answers mean nothing for a real patient."))
-        warning = f"<p>{badge('SYNTHETIC')} {said}</p>"
+        warning = paragraph(f"{badge('SYNTHETIC')} {said}")
     rows = "".join(
         f'<tr><td style="padding-right:8px">{escape(name)}</td><td>{escape(value)}</td></tr>'
         for name, value in _facts(card)
     )
-    return f"<p><b>{escape(card.title)}</b></p>{warning}<table>{rows}</table>"
+    return f"{paragraph(f'<b>{escape(card.title)}</b>')}{warning}<table>{rows}</table>"
 
 
 def _facts(card: ModelCard) -> tuple[tuple[str, str], ...]:

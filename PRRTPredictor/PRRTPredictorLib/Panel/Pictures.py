@@ -7,6 +7,7 @@ from typing import Any
 import qt
 
 from PRRTPredictorLib.Panel.Colours import isDark
+from PRRTPredictorLib.Panel.Resizing import OnResize
 
 
 def chartOptions(widget: Any) -> tuple[str, ...]:
@@ -15,21 +16,20 @@ def chartOptions(widget: Any) -> tuple[str, ...]:
     return (f"--charts-font={points:g}", *(("--charts-dark",) if isDark(widget) else ()))
 
 
-class Picture(qt.QObject):
+class Picture:
     """Shows a PNG in a ``QLabel``, never wider than the label nor than the picture itself.
 
     The label gives up its own wish for a width, so that a wide picture cannot widen the panel.
     """
 
     def __init__(self, label: Any) -> None:
-        qt.QObject.__init__(self)
         self._label = label
         self._pixmap: Any | None = None
         self._width = 0
         label.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
         label.setAlignment(qt.Qt.AlignHCenter)
         label.hide()
-        label.installEventFilter(self)
+        self._resized = OnResize(label, self._fit)
 
     def show(self, png: str) -> None:
         """Show a PNG, given in base64 (which has no zero bytes for Qt's strings to end at); "" hides the label."""
@@ -40,12 +40,6 @@ class Picture(qt.QObject):
         self._width = 0
         self._label.setVisible(self._pixmap is not None)
         self._fit()
-
-    def eventFilter(self, watched: Any, event: Any) -> bool:
-        """Fit the picture anew when the label has got another width."""
-        if event.type() == qt.QEvent.Resize:
-            self._fit()
-        return False
 
     def _fit(self) -> None:
         if self._pixmap is None:

@@ -22,7 +22,7 @@ from PRRTPredictorLib.Panel.ModelCardView import cardHtml
 from PRRTPredictorLib.Panel.Pictures import Picture, chartOptions
 from PRRTPredictorLib.Panel.ResultView import resultHtml, warningsHtml
 from PRRTPredictorLib.Panel.StoredResult import AskedFor
-from PRRTPredictorLib.Panel.Words import badge, refusalHtml, stepTitle, timeLeft
+from PRRTPredictorLib.Panel.Words import badge, paragraph, refusalHtml, stepTitle, timeLeft
 
 
 def deviceChoices() -> tuple[Choice, ...]:
@@ -239,7 +239,7 @@ class PredictionSection(Section):
                 label.hide()
             return
         changed = _("Laboratory values or model have changed since: predict again.")
-        stale = "" if current else f"<p>{badge(_('Out of date'))} {escape(changed)}</p>"
+        stale = "" if current else paragraph(f"{badge(_('Out of date'))} {escape(changed)}")
         self._setText(self.ui.predictionResultLabel, stale + resultHtml(document))
         self._setText(self.ui.predictionWarningsLabel, warningsHtml(document))
         self._labChart.show(StoredResult.chart(node, "lab_contributions"))

@@ -7,7 +7,7 @@ from html import escape
 from slicer.i18n import tr as _
 
 from PRRTPredictorCore.prediction.document import PredictionDocument
-from PRRTPredictorLib.Panel.Words import badge, listHtml
+from PRRTPredictorLib.Panel.Words import badge, listHtml, paragraph
 
 GROUP_GROUNDS = {"long": "#1f6fae", "short": "#b84e00"}
 """The groups' hues in the charts, dark enough under white letters."""
@@ -27,16 +27,17 @@ def resultHtml(document: PredictionDocument) -> str:
         )
         if holds
     ]
-    badges = f"<p>{' '.join(badge(text) for text in made)}</p>" if made else ""
     interval = _("Central 90 % of the ensemble: {low} to {high} %").format(low=_percent(low), high=_percent(high))
-    return (
-        f"{badges}<p>{escape(_('Probability of progression-free survival (PFS) > 1 year'))}</p>"
-        f'<p style="font-size:xx-large"><b>{_percent(document.probability_long_pfs)}&nbsp;%</b></p>'
-        f"<p>{escape(interval)}</p>"
-        f"<p>{escape(_('Predicted group:'))} "
-        f'<span style="background-color:{GROUP_GROUNDS[document.group]};color:#ffffff">'
-        f"<b>&nbsp;{escape(group)}&nbsp;</b></span></p>"
+    ground = f"background-color:{GROUP_GROUNDS[document.group]};color:#ffffff"
+    chip = f'<span style="{ground}"><b>&nbsp;{escape(group)}&nbsp;</b></span>'
+    lines = (
+        " ".join(badge(text) for text in made),
+        escape(_("Probability of progression-free survival (PFS) > 1 year")),
+        f'<span style="font-size:xx-large"><b>{_percent(document.probability_long_pfs)}&nbsp;%</b></span>',
+        escape(interval),
+        f"{escape(_('Predicted group:'))} {chip}",
     )
+    return "".join(paragraph(line) for line in lines if line)
 
 
 def warningsHtml(document: PredictionDocument) -> str:
@@ -46,7 +47,8 @@ def warningsHtml(document: PredictionDocument) -> str:
         for code, _colon, sentence in (warning.partition(": ") for warning in document.warnings)
         if code not in _SAID_BY_BADGES
     ]
-    return f"<p><b>{escape(_('Mind:'))}</b></p>{listHtml(sentences)}" if sentences else ""
+    title = escape(_("Warnings:"))
+    return f"{paragraph(f'<b>{title}</b>')}{listHtml(sentences)}" if sentences else ""
 
 
 def _percent(share: float) -> str:

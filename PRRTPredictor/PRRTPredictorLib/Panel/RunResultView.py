@@ -7,15 +7,17 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
 from PRRTPredictorCore.evaluation.results import ModelResult, RunResults
+from PRRTPredictorCore.evaluation.summary import mean_and_error
 from PRRTPredictorLib.Messages import reporting
-from PRRTPredictorLib.Panel.Words import badge
+from PRRTPredictorLib.Panel.Words import badge, paragraph
 from PRRTPredictorLib.TrainingLogic import CohortCheck
 
-_ROWS_SEEN = 9
+_ROWS_SEEN = 10
 
 
 class RunResultView:
@@ -37,7 +39,8 @@ class RunResultView:
         self._models: tuple[ModelResult, ...] = ()
         self._charts: tuple[Any, ...] = ()
         for view in (ui.tableOneView, ui.tableTwoView):
-            view.setFixedHeight(_ROWS_SEEN * 2 * view.fontMetrics().height())
+            view.verticalHeader().hide()
+            view.verticalHeader().setDefaultSectionSize(round(1.5 * view.fontMetrics().height()))
         for title in (_("ROC curves"), _("Precision–recall curves"), _("Bars of the metrics")):
             ui.plotComboBox.addItem(title)
         ui.showPlotsButton.connect("clicked(bool)", self.onShowPlots)
@@ -64,13 +67,12 @@ class RunResultView:
             repeats=results.repeats,
             share=f"{100 * results.prevalence_long:.0f}",
         )
-        ui.trainingResultLabel.setText(f"<p><b>{escape(_('Results'))}</b> {made}</p><p>{escape(said)}</p>")
+        ui.trainingResultLabel.setText(paragraph(f"<b>{escape(_('Results'))}</b> {made}") + paragraph(escape(said)))
         _showTable(ui.tableTwoView, self._results.showTableTwo(self._panel.scene, results))
         ui.deployComboBox.clear()
-        for model in self._models:
-            ui.deployComboBox.addItem(
-                _("{model} (AUROC {auroc})").format(model=model.title, auroc=f"{model.auroc.mean:.2f}")
-            )
+        for row, model in enumerate(self._models):
+            ui.deployComboBox.addItem(model.title)
+            ui.deployComboBox.setItemData(row, f"{model.title}, AUROC {mean_and_error(model.auroc)}", qt.Qt.ToolTipRole)
         ui.trainingResultFrame.show()
 
     def showTableOne(self, check: CohortCheck | None) -> None:
@@ -111,5 +113,9 @@ def _byAuroc(model: ModelResult) -> tuple[bool, float]:
 
 
 def _showTable(view: Any, node: Any) -> None:
+    """Show a table as high as its rows, up to a limit."""
     view.setMRMLTableNode(node)
     view.resizeColumnsToContents()
+    rows = min(node.GetNumberOfRows(), _ROWS_SEEN) * view.verticalHeader().defaultSectionSize
+    edges = view.horizontalHeader().sizeHint.height() + view.horizontalScrollBar().sizeHint.height()
+    view.setFixedHeight(rows + edges + 2 * view.frameWidth)

@@ -18,6 +18,7 @@ from PRRTPredictorLib.Panel import Panel, Section
 from PRRTPredictorLib.Panel.CohortView import ViolationsView, cohortHtml
 from PRRTPredictorLib.Panel.Fields import ChecklistField, Choice, ChoiceField, Field, PathField
 from PRRTPredictorLib.Panel.PredictionSection import deviceChoices
+from PRRTPredictorLib.Panel.Resizing import RowsFit
 from PRRTPredictorLib.Panel.RunLog import RunLog, trainingWords
 from PRRTPredictorLib.Panel.RunResultView import RunResultView
 from PRRTPredictorLib.Panel.Words import refusalHtml
@@ -56,6 +57,7 @@ class TrainingSection(Section):
             ChoiceField("preset", ui.presetComboBox, _presetChoices()),
             ChoiceField("device", ui.trainingDeviceComboBox, deviceChoices()),
         )
+        self._rows = RowsFit(ui.modelsList)
         self._log = RunLog(ui.trainingLog)
         self._violations = ViolationsView(ui.violationsTable)
         self._tables = RunResultView(ui, self.panel, self._results)
@@ -205,7 +207,7 @@ class TrainingSection(Section):
         self._say(escape(trainingWords(progressed)))
 
     def _onTrained(self, _results: Any = None) -> None:
-        self._ended(escape(_("The training is finished.")))
+        self._ended("")
 
     def _onFailed(self, error: PRRTError) -> None:
         if isinstance(error, Cancelled):

@@ -84,7 +84,12 @@ def badge(text: str) -> str:
     return f'<span style="background-color:{ALERT};color:#ffffff"><b>&nbsp;{escape(text)}&nbsp;</b></span>'
 
 
+def paragraph(html: str) -> str:
+    """A paragraph without the wide margins that Qt gives it; no "%" stands alone at the begin of a line."""
+    return f'<p style="margin-top:2px;margin-bottom:2px">{html.replace(" %", "&nbsp;%")}</p>'
+
+
 def listHtml(items: list[str]) -> str:
     """A bullet list that does not waste the panel's width."""
-    rows = "".join(f"<li>{escape(item)}</li>" for item in items)
-    return f'<ul style="margin-left:16px;-qt-list-indent:0">{rows}</ul>'
+    rows = "".join(f"<tr><td>•&nbsp;</td><td>{escape(item)}</td></tr>" for item in items)
+    return f"<table>{rows}</table>"
