@@ -223,3 +223,11 @@ def test_without_identity_is_said_beside_the_buttons(panel: Any) -> None:
     assert "without the patient's identity" in words(panel.ui.exportLabel)
     for button in ("Report", "Screenshots", "Saliency", "Scene"):
         assert "without identity" in getattr(panel.ui, f"export{button}Button").toolTip or button == "Report"
+
+
+def test_what_was_hidden_while_the_section_was_closed_stays_hidden(panel: Any, tmp_path: Path) -> None:
+    panel.ui.explanationCollapsibleButton.collapsed = True
+    predicted(panel, tmp_path)
+    panel.ui.explanationCollapsibleButton.collapsed = False
+    assert reason(panel) == ""
+    assert panel.ui.explanationControls.isVisible()

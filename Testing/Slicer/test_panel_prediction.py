@@ -66,7 +66,7 @@ def test_what_is_missing_is_said_and_then_the_button_works(panel: Any, tmp_path:
 
 def test_an_impossible_lab_is_given_as_the_reason(panel: Any, tmp_path: Path) -> None:
     panel.fill(tmp_path)
-    panel.parameterNode.ast = 900_000
+    panel.parameterNode.ast = 90_000
     assert not panel.ui.predictButton.enabled
     assert "AST" in words(panel.ui.predictionMissingLabel)
 
@@ -164,8 +164,8 @@ def test_the_answer_is_shown_and_kept(panel: Any, tmp_path: Path) -> None:
     said = words(panel.ui.predictionResultLabel)
     for text in ("72 %", "55 to 83 %", "Predicted group:  long PFS"):
         assert text in said
-    assert words(panel.ui.predictionWarningsLabel).splitlines()[1].endswith("GGT 900 lies outside of the training "
-                                                                           "cohort's 10 to 400.")  # fmt: skip
+    warning = "GGT 900 lies outside of the training cohort's 10 to 400."
+    assert words(panel.ui.predictionWarningsLabel).splitlines() == ["Warnings:", "• ", warning]
     assert words(panel.ui.predictionNoticeLabel) == "Research use only. Not a diagnostic device."
     assert visible(panel.ui.labChartLabel)
     assert visible(panel.ui.survivalChartLabel)
@@ -293,3 +293,36 @@ def test_the_answer_comes_back_with_the_scene(host: Any, errors: ErrorBoxes, tmp
     assert visible(panel.ui.labChartLabel)
     assert panel.parameterNode.petSaliency.GetName() == "Saliency PET"
     assert errors.texts == []
+
+
+@pytest.mark.parametrize("width", [400, 700])
+def test_charts_follow_the_width_and_nothing_lies_over_them(host: Any, tmp_path: Path, width: int) -> None:
+    import qt
+
+    from PRRTPredictorLib.Panel.PredictionSection import PredictionSection
+
+    panel = BarePanel()
+    area = qt.QScrollArea()  # as Slicer's module panel is
+    area.setWidgetResizable(True)
+    area.setWidget(panel.widget)
+    area.resize(width, 900)
+    panel.open(PredictionSection(panel.ui, panel))
+    area.show()
+    panel.fill(tmp_path)
+    panel.ui.predictButton.click()
+    picture = qt.QPixmap(720, 360)
+    picture.fill(qt.QColor("white"))
+    found = charts(tmp_path)
+    for path in found.values():
+        assert picture.save(str(path))
+    panel.logic.told["onFinished"](Outcome(DOCUMENT, found))
+    for _ in range(20):
+        host.processEvents()
+    label = panel.ui.survivalChartLabel
+    assert panel.widget.width <= width
+    assert label.width > width - 90
+    assert abs(label.height - label.width / 2) <= 1
+    assert panel.ui.predictionNoticeLabel.geometry.top() > label.geometry.bottom()
+    assert area.horizontalScrollBar().maximum == 0
+    panel.close()
+    area.close()

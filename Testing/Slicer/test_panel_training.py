@@ -283,8 +283,8 @@ def test_results_stand_in_table_two_and_the_best_model_comes_first(planned: Any)
     assert "SYNTHETIC" in words(planned.ui.trainingResultLabel)
     box = planned.ui.deployComboBox
     assert [box.itemText(i) for i in range(box.count)] == [
-        "SR-PET + labs (AUROC 0.74)",
-        "Random forest (labs) (AUROC 0.61)",
+        "SR-PET + labs",
+        "Random forest (labs)",
     ]
     assert not planned.ui.trainButton.enabled
     assert "is finished" in words(planned.ui.trainingMissingLabel)

@@ -29,7 +29,7 @@ def resultHtml(document: PredictionDocument) -> str:
     ]
     interval = _("Central 90 % of the ensemble: {low} to {high} %").format(low=_percent(low), high=_percent(high))
     ground = f"background-color:{GROUP_GROUNDS[document.group]};color:#ffffff"
-    chip = f'<span style="{ground}"><b>&nbsp;{escape(group)}&nbsp;</b></span>'
+    chip = f'<span style="{ground}"><b>&nbsp;{escape(group).replace(" ", "&nbsp;")}&nbsp;</b></span>'
     lines = (
         " ".join(badge(text) for text in made),
         escape(_("Probability of progression-free survival (PFS) > 1 year")),
