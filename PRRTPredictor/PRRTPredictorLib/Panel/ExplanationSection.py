@@ -41,7 +41,7 @@ class ExplanationSection(Section):
         super().__init__(ui, panel)
         self._display = display or SaliencyDisplay(panel.scene)
         self._export = export
-        self._asks = asks or AskUser()
+        self.asks = asks or AskUser()
         self._shown: tuple[Any, ...] = ()
         self._applied: dict[str, Any] = {}
         self._fields: tuple[Field, ...] = ()
@@ -134,7 +134,7 @@ class ExplanationSection(Section):
 
     def onExportScreenshots(self, _checked: bool = False) -> None:
         """Write pictures of the views."""
-        folder = self._asks.folder(_("Folder for screenshots without identity"))
+        folder = self.asks.folder(_("Folder for screenshots without identity"))
         if folder is None:
             return
         node = self.panel.parameterNode
@@ -170,7 +170,7 @@ class ExplanationSection(Section):
     # --- inside
 
     def _exportFile(self, title: str, name: str, pattern: str, write: Callable[[Path], Any]) -> None:
-        path = self._asks.file(title, name, pattern)
+        path = self.asks.file(title, name, pattern)
         if path is None:
             return
         with reporting():
