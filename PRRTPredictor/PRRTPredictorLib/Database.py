@@ -37,6 +37,8 @@ _REMEDIES = {
     Code.TRUNCATED.value: "Import the study again from its source; files of it are damaged.",
     Code.NOT_DICOM.value: "Import the study again from its source; files of it are damaged.",
     Code.NO_OVERLAP.value: "Import the CT of the same examination that covers the PET.",
+    Code.SUV_WEIGHT.value: "Import the PET again as the scanner wrote it; anonymising often removes the patient's "
+    "weight (0010,1030), without which there is no SUV.",
     Code.NO_CT.value: "Import the axial CT of the same examination in Slicer's DICOM module.",
 }
 _OTHER_REMEDY = "Import the attenuation-corrected PET of the examination as the scanner wrote it."

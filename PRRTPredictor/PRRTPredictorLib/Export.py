@@ -137,8 +137,7 @@ def exportScreenshots(
     heading = "\n".join([*_made(petNode, ctNode, saliencyNode), RESEARCH_USE_NOTICE])
     pictures = {name: _grab(view, heading) for name, view in views.items()}
     together = _stack([_side(pictures, row) for row in _rows(pictures)])
-    single = [_writePng(folder / f"{name}.png", picture) for name, picture in pictures.items()]
-    return (_writePng(folder / "views.png", together), *single)
+    return _writeAll(folder, {"views": together, **pictures})
 
 
 def exportReport(
@@ -303,6 +302,21 @@ def _stack(rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
 
 
+def _writeAll(folder: Path, pictures: Mapping[str, NDArray[np.uint8]]) -> tuple[Path, ...]:
+    """Write the pictures, all of them or, where the disk is full, none."""
+    written: list[Path] = []
+    complete = False
+    try:
+        for name, picture in pictures.items():
+            written.append(_writePng(folder / f"{name}.png", picture))
+        complete = True
+    finally:
+        if not complete:
+            for path in written:
+                path.unlink(missing_ok=True)
+    return tuple(written)
+
+
 def _writePng(path: Path, picture: NDArray[np.uint8]) -> Path:
     import vtk
     from vtk.util.numpy_support import numpy_to_vtk
@@ -316,4 +330,11 @@ def _writePng(path: Path, picture: NDArray[np.uint8]) -> Path:
     with replacing(path) as temporary:
         writer.SetFileName(str(temporary))
         writer.Write()
+        if writer.GetErrorCode() or not temporary.stat().st_size:  # VTK raises nothing
+            raise RunFailed(
+                Code.OUTPUT,
+                f"{path.name} could not be written.",
+                where=path.parent.name,
+                remedy="Make room on the disk, or choose a folder that you may write to.",
+            )
     return path

@@ -6,11 +6,12 @@ import logging
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import slicer
 from slicer.i18n import tr as _
 
-from PRRTPredictorCore.errors import Cancelled, PRRTError
+from PRRTPredictorCore.errors import Cancelled, Code, PRRTError, RunFailed
 
 _SHOWN_MILLISECONDS = 5000
 
@@ -48,6 +49,9 @@ def reporting() -> Iterator[None]:
         yield
     except PRRTError as error:
         showError(error)
+    except OSError as error:  # a full disk, a drive that is gone, a folder without permission
+        logging.exception("PRRTPredictor: the system refused")
+        showError(_refusedBySystem(error))
     except Exception as error:  # the one place: Qt would swallow it
         logging.exception("PRRTPredictor: unexpected error")
         slicer.util.errorDisplay(
@@ -57,3 +61,14 @@ def reporting() -> Iterator[None]:
             windowTitle=_("PRRT Predictor"),
             detailedText=traceback.format_exc(),
         )
+
+
+def _refusedBySystem(error: OSError) -> RunFailed:
+    name = Path(str(error.filename)).name if error.filename else _("A file")
+    return RunFailed(
+        Code.OUTPUT,
+        _("{name} could not be read or written: {reason}.").format(
+            name=name, reason=error.strerror or type(error).__name__
+        ),
+        remedy=_("Make room on the disk, and check that the folder is there and that you may write to it."),
+    )

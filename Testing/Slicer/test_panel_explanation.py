@@ -136,7 +136,9 @@ def test_a_model_of_one_image_offers_that_one_only(panel: Any, tmp_path: Path) -
 def test_a_model_without_images_says_why(panel: Any, tmp_path: Path) -> None:
     predicted(panel, tmp_path, images=())
     assert "sees no images" in reason(panel)
-    assert not panel.ui.explanationControls.enabled
+    assert not panel.ui.thresholdSliderWidget.enabled
+    assert not panel.ui.exportSaliencyButton.enabled
+    assert panel.ui.exportReportButton.enabled, "a report needs no saliency"
     assert "show" not in panel.display.names()
 
 

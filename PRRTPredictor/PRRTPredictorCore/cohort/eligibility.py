@@ -136,5 +136,5 @@ def require_trainable(cohort: Cohort, folds: int) -> None:
         raise CohortRefused(
             Code.TOO_FEW_PATIENTS,
             f"{n_short} patients with short and {n_long} with long PFS are too few for {folds} folds.",
-            remedy=f"Each group needs at least {folds} patients: add patients or lower --folds.",
+            remedy=f"Each group needs at least {folds} patients: add patients or use fewer folds.",
         )

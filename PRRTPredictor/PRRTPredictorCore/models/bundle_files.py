@@ -121,7 +121,7 @@ def parse(content: bytes, where: str) -> Any:
 
 
 def _missing(message: str, where: str) -> ModelRefused:
-    remedy = "Name a folder that `prrt fit --out` wrote, complete."
+    remedy = "Choose a folder that was packed as a model (“Use for prediction”, or `prrt fit`), complete."
     return ModelRefused(Code.MODEL_MISSING, message, where=where, remedy=remedy)
 
 

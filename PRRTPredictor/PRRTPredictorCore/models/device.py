@@ -20,7 +20,7 @@ def resolve_device(wanted: str) -> str:
         raise InputRefused(
             Code.DEVICE_MISSING,
             "CUDA was asked for, but PyTorch finds no usable NVIDIA GPU.",
-            where="--device",
-            remedy="Use --device auto or cpu, or install a PyTorch build with CUDA and a current driver.",
+            where="device",
+            remedy="Choose CPU or automatic as the device, or install a PyTorch build with CUDA and a current driver.",
         )
     return "cuda" if available and wanted != "cpu" else "cpu"

@@ -167,7 +167,7 @@ def read_run_cohort(run: Path) -> RunCohort:
             Code.RUN_MISMATCH,
             "cohort.json was written by another version of PRRTPredictor.",
             where=run.name,
-            remedy="Use the version that made the run, or train into a new --out folder.",
+            remedy="Use the version that made the run, or train into a new folder.",
         ) from problem
     return RunCohort(cohort, images)
 

@@ -180,7 +180,7 @@ def _open_run(
                 Code.RUN_MISMATCH,
                 f"{SPLITS} is not what the run was begun with.",
                 where=out.name,
-                remedy="Restore the file, or train into a new --out folder.",
+                remedy="Restore the file, or train into a new folder.",
             )
         new_encoder = encoder is not None and stored.pretrained is None
         manifest = replace(
@@ -216,7 +216,7 @@ def require_run_folder(out: Path) -> None:
             Code.RUN_MISMATCH,
             "The folder holds files of something else than a training run.",
             where=out.name,
-            remedy="Choose a new or empty --out folder.",
+            remedy="Choose a new or empty run folder.",
         )
 
 

@@ -26,7 +26,7 @@ def read_json(path: Path) -> Any:
             Code.RUN_MISMATCH,
             f"{path.name} is missing or unreadable, so this is no run folder of PRRTPredictor.",
             where=path.parent.name,
-            remedy="Name the folder that `prrt train --out` wrote.",
+            remedy="Choose the folder of a training run.",
         ) from problem
 
 

@@ -38,7 +38,7 @@ def run_lock(run: Path) -> Iterator[None]:
             Code.RUN_BUSY,
             f"Another process{_owner(run)} is working on this run.",
             where=run.name,
-            remedy="Wait until it has ended, cancel it, or choose another --out folder.",
+            remedy="Wait until it has ended, cancel it, or choose another run folder.",
         ) from None
     except OSError as problem:
         raise cannot_write(run / LOCK_NAME, problem) from problem

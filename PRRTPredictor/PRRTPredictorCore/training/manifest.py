@@ -109,7 +109,7 @@ def read_manifest(run: Path) -> Manifest:
             Code.PATH_MISSING,
             "There is no training run in this folder: manifest.json is missing.",
             where=run.name,
-            remedy="Name the folder that `prrt train --out` wrote.",
+            remedy="Choose the folder of a training run.",
         )
     content = read_json(run / MANIFEST_NAME)
     try:
@@ -127,7 +127,7 @@ def read_manifest(run: Path) -> Manifest:
             Code.RUN_MISMATCH,
             "manifest.json was written by another version of PRRTPredictor.",
             where=run.name,
-            remedy="Use the version that made the run, or train into a new --out folder.",
+            remedy="Use the version that made the run, or train into a new folder.",
         ) from problem
 
 
@@ -165,7 +165,7 @@ def check_same_run(stored: Manifest, asked: Manifest, where: str) -> None:
             Code.RUN_MISMATCH,
             f"This folder holds a run that differs in {_listed(differing)}; its folds must not be mixed with new ones.",
             where=where,
-            remedy="Repeat the command that began the run to resume it, or choose a new --out folder.",
+            remedy="Go on with the settings that the run was begun with, or choose a new run folder.",
         )
 
 

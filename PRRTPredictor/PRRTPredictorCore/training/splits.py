@@ -123,7 +123,7 @@ def read_splits(path: Path) -> tuple[Split, ...]:
             Code.RUN_MISMATCH,
             "splits.json is not in this version's format.",
             where=path.name,
-            remedy="Train into a new, empty --out folder.",
+            remedy="Train into a new, empty folder.",
         ) from problem
 
 
@@ -140,7 +140,7 @@ def _check_classes(codes: Sequence[str], y: Sequence[int], folds: int) -> None:
         raise CohortRefused(
             Code.TOO_FEW_PATIENTS,
             f"{len(codes)} patients cannot be divided into {folds} folds with both outcomes in each.",
-            remedy="Add patients or lower --folds.",
+            remedy="Add patients or use fewer folds.",
         )
     if n_long == 0 or n_short == 0:
         only = "long" if n_short == 0 else "short"
@@ -154,8 +154,8 @@ def _check_classes(codes: Sequence[str], y: Sequence[int], folds: int) -> None:
             Code.TOO_FEW_PATIENTS,
             f"{n_short} short and {n_long} long patients cannot be divided into {folds} folds with both outcomes in "
             "each.",
-            remedy=f"At least {folds} patients of each outcome are needed for {folds} folds: add some or lower "
-            "--folds.",
+            remedy=f"At least {folds} patients of each outcome are needed for {folds} folds: add some, or use "
+            "fewer folds.",
         )
 
 
@@ -164,5 +164,5 @@ def _not_a_partition(where: str) -> ModelRefused:
         Code.RUN_MISMATCH,
         "The stored splits do not hold out each patient of this cohort exactly once.",
         where=where,
-        remedy="Train into a new, empty --out folder.",
+        remedy="Train into a new, empty folder.",
     )

@@ -240,7 +240,7 @@ class RunStore:
             Code.RUN_MISMATCH,
             message,
             where=self.path.name,
-            remedy="Restore the run folder from a copy, or train into a new --out folder.",
+            remedy="Restore the run folder from a copy, or train into a new folder.",
         )
 
 

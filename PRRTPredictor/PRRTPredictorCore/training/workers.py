@@ -60,7 +60,7 @@ def _side_by_side(
         raise RunFailed(
             Code.TRAINING_FAILED,
             "A worker process was killed from outside, most often because the memory was short.",
-            remedy="Lower --jobs; the same command resumes with the folds that are still missing.",
+            remedy="Close other programs or use fewer jobs; started again, it goes on with the folds that are missing.",
         ) from None
     finally:
         if not finished:

@@ -51,6 +51,14 @@ class ExplanationSection(Section):
         ui = self.ui
         self._buttons = {"PET": ui.petSaliencyRadioButton, "CT": ui.ctSaliencyRadioButton}
         self._fields = (RadioField("saliencyOf", self._buttons), NodeField("colour", ui.colourComboBox))
+        self._ofTheMap = (
+            ui.thresholdSliderWidget,
+            ui.opacitySliderWidget,
+            ui.colourComboBox,
+            ui.surfaceCheckBox,
+            ui.hottestSpotButton,
+            ui.exportSaliencyButton,
+        )
         ui.hottestSpotButton.connect("clicked(bool)", self.onJump)
         ui.exportReportButton.connect("clicked(bool)", self.onExportReport)
         ui.exportScreenshotsButton.connect("clicked(bool)", self.onExportScreenshots)
@@ -127,6 +135,7 @@ class ExplanationSection(Section):
                     ctNode=node.ctVolume,
                     saliencyNode=self.saliencyNode(),
                     charts=StoredResult.chartFiles(node, Path(folder)),
+                    database=self.panel.database,
                     assumeUnits=node.assumeUnits,
                 )
 
@@ -140,7 +149,12 @@ class ExplanationSection(Section):
         node = self.panel.parameterNode
         with reporting():
             self._export.exportScreenshots(
-                folder, node.petVolume, node.ctVolume, self.saliencyNode(), assumeUnits=node.assumeUnits
+                folder,
+                node.petVolume,
+                node.ctVolume,
+                self.saliencyNode(),
+                database=self.panel.database,
+                assumeUnits=node.assumeUnits,
             )
             self._written(folder)
 
@@ -163,7 +177,12 @@ class ExplanationSection(Section):
             "prrt-scene.mrb",
             _("Slicer scene (*.mrb)"),
             lambda path: self._export.exportScene(
-                node.petVolume, node.ctVolume, self.saliencyNode(), path, assumeUnits=node.assumeUnits
+                node.petVolume,
+                node.ctVolume,
+                self.saliencyNode(),
+                path,
+                database=self.panel.database,
+                assumeUnits=node.assumeUnits,
             ),
         )
 
@@ -202,7 +221,10 @@ class ExplanationSection(Section):
         maps = {"PET": node.petSaliency, "CT": node.ctSaliency} if ofThese else {}
         for name, button in self._buttons.items():
             button.setEnabled(maps.get(name) is not None)
-        self.ui.explanationControls.setEnabled(any(volume is not None for volume in maps.values()))
+        self.ui.explanationControls.setEnabled(ofThese)  # a result without saliency can be reported too
+        shown = self.saliencyNode() is not None
+        for widget in self._ofTheMap:
+            widget.setEnabled(shown)
         current = ofThese and StoredResult.isOfTheseInputs(node, StoredResult.askedFor(node, self.panel.labSheet()))
         self.ui.exportReportButton.setEnabled(current)
         self.ui.exportReportButton.toolTip = (

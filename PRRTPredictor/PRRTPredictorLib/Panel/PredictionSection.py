@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 
 from PRRTPredictorCore.cohort.labs import lab_title
 from PRRTPredictorCore.errors import Cancelled, LabRefused, PRRTError
+from PRRTPredictorCore.models.bundle_files import METADATA
 from PRRTPredictorCore.prediction.card import ModelCard
 from PRRTPredictorCore.records import LABS
 from PRRTPredictorLib.Messages import reporting, showError
@@ -23,6 +24,7 @@ from PRRTPredictorLib.Panel.Pictures import Picture, chartOptions
 from PRRTPredictorLib.Panel.ResultView import resultHtml, warningsHtml
 from PRRTPredictorLib.Panel.StoredResult import AskedFor
 from PRRTPredictorLib.Panel.Words import badge, paragraph, refusalHtml, stepTitle, timeLeft
+from PRRTPredictorLib.Volumes import removeVolumeNode
 
 
 def deviceChoices() -> tuple[Choice, ...]:
@@ -41,6 +43,7 @@ class _Model:
     folder: Path
     card: ModelCard | None
     refusal: PRRTError | None
+    stamp: tuple[int, ...]
 
 
 class PredictionSection(Section):
@@ -108,6 +111,8 @@ class PredictionSection(Section):
 
     def onPredict(self, _checked: bool = False) -> None:
         """Start the prediction in a child process."""
+        if self._job is not None:
+            return
         with reporting():
             node = self.panel.parameterNode
             sheet = self.panel.labSheet()
@@ -131,6 +136,7 @@ class PredictionSection(Section):
                 self.panel.jobs.add(self._job)
             finally:
                 if self._job is None:  # refused before it began; the error goes on to reporting()
+                    self._model = None  # it may be the model: look at it again
                     self._ended("")
             self.refresh()
 
@@ -166,12 +172,13 @@ class PredictionSection(Section):
             StoredResult.store(node, outcome.document, outcome.charts, asked)
         for old in former:
             if old is not None and old is not nodes.pet and old is not nodes.ct:
-                self.panel.scene.RemoveNode(old)
+                removeVolumeNode(old)
 
     def _onFailed(self, error: PRRTError) -> None:
         if isinstance(error, Cancelled):
             self._ended(escape(_("Cancelled.")))
             return
+        self._model = None
         self._ended(refusalHtml(error))
         showError(error)
 
@@ -188,11 +195,14 @@ class PredictionSection(Section):
         node = self.panel.parameterNode
         volumes = ((_("PET"), node.petVolume), (_("CT"), node.ctVolume))
         absent = [title for title, volume in volumes if volume is None]
+        same = None not in (node.petVolume, node.ctVolume) and node.petVolume is node.ctVolume
         sheet = self.panel.labSheet()
         absent += [lab_title(name) for name, entry in sheet.entries().items() if not entry.given]
         if node.modelFolder == Path():
             absent.append(_("model folder"))
         found = [_("Still missing: {names}.").format(names=", ".join(absent))] if absent else []
+        if same:  # as a volume selector may choose by itself when the user deletes a volume
+            found.append(_("PET and CT are the same volume."))
         if not any(lab_title(name) in absent for name in LABS):
             try:
                 sheet.labs()
@@ -208,7 +218,8 @@ class PredictionSection(Section):
 
     def _readModel(self, folder: Path) -> None:
         """Read the card of another folder, and say in place why one cannot be used."""
-        if self._model is not None and self._model.folder == folder:
+        stamp = _stamp(folder)
+        if self._model is not None and (self._model.folder, self._model.stamp) == (folder, stamp):
             return
         card, refusal = None, None
         if folder != Path():
@@ -216,7 +227,7 @@ class PredictionSection(Section):
                 card = self.panel.logic.card(folder)
             except PRRTError as error:
                 refusal = error
-        self._model = _Model(folder, card, refusal)
+        self._model = _Model(folder, card, refusal, stamp)
         text = cardHtml(card) if card else f"{badge(_('Unusable'))} {refusalHtml(refusal)}" if refusal else ""
         self._setText(self.ui.modelCardLabel, text)
 
@@ -262,6 +273,17 @@ class PredictionSection(Section):
         """An empty label takes no room."""
         label.setText(html)
         label.setVisible(bool(html))
+
+
+def _stamp(folder: Path) -> tuple[int, ...]:
+    """When the model in ``folder`` was put there, roughly; changes when the folder is replaced, removed or restored."""
+    stamp = []
+    for path in (folder, folder / METADATA) if folder != Path() else ():
+        try:
+            stamp.append(path.stat().st_mtime_ns)
+        except OSError:
+            stamp.append(0)
+    return tuple(stamp)
 
 
 def _unfillable(card: ModelCard) -> list[str]:

@@ -189,6 +189,8 @@ class TrainingSection(Section):
 
     def _begin(self, start: Any) -> None:
         """Start a job through ``start(callbacks)``; whatever is refused leaves the panel as it was."""
+        if self._job is not None:
+            return
         with reporting():
             self._say(escape(_("Starting …")))
             self.ui.trainingProgressBar.setRange(0, 0)
