@@ -229,7 +229,8 @@ class PRRTPredictorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.parameterNode = node
         if node is not None:
             self._guiTag = node.connectGui(self.ui)
-            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
+            # Of the inner node: the mixin keeps what it has ever observed, and a kept wrapper goes on reading values.
+            self.addObserver(node.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
         for section in self.sections:
             section.setParameterNode(node)
 
@@ -241,7 +242,8 @@ class PRRTPredictorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _unfollow(self) -> None:
         if self.parameterNode is not None and self._guiTag is not None:
             self.parameterNode.disconnectGui(self._guiTag)
-            self.removeObserver(self.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
+            inner = self.parameterNode.parameterNode
+            self.removeObserver(inner, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
         self._guiTag = None
 
 

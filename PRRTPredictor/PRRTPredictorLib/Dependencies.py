@@ -108,6 +108,8 @@ def _installTorch(missing: Sequence[str]) -> None:
             "Install the extension PyTorch in Slicer's Extensions Manager, restart Slicer and try again.",
             because="The Slicer extension PyTorch, which installs PyTorch, is not there.",
         ) from None
+    if _isTesting():  # PyTorchUtils would install without asking; slicer.packaging does not install at all
+        return
     logic: Any = PyTorchUtils.PyTorchUtilsLogic()
     try:
         torch = logic.installTorch(askConfirmation=True, torchVersionRequirement=TORCH)
@@ -115,6 +117,13 @@ def _installTorch(missing: Sequence[str]) -> None:
         raise _failed(missing) from problem
     if torch is None:
         raise _declined(missing)
+
+
+def _isTesting() -> bool:
+    import slicer
+
+    application = getattr(slicer, "app", None)
+    return application is not None and bool(application.testingEnabled())
 
 
 def _declined(missing: Sequence[str]) -> RunFailed:

@@ -149,9 +149,13 @@ def test_without_the_pytorch_extension_its_name_is_said(inSlicer, dependencies, 
 
 
 def test_slicer_under_testing_installs_nothing_and_that_is_said(inSlicer, dependencies, monkeypatch) -> None:
-    inSlicer.installed.add("torch")
+    testing = SimpleNamespace(testingEnabled=lambda: True)
+    monkeypatch.setattr(sys.modules["slicer"], "app", testing, raising=False)
     monkeypatch.setattr(sys.modules["slicer.packaging"], "pip_ensure", lambda requirements, requester: None)
-    assert "monai" in refusal(dependencies).message
+    message = refusal(dependencies).message
+    assert "monai" in message
+    assert "torch" in message
+    assert inSlicer.asked == [], "PyTorch is not installed either"
 
 
 def test_outside_of_slicer_the_remedy_is_pip(monkeypatch, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,42 @@ def test_closing_the_scene_elsewhere_leaves_no_parameter_node_behind(host: Any, 
     slicer.mrmlScene.Clear()
     assert panel.parameterNode is None
     assert host.module("PRRTPredictor").parameterNode is not None
+
+
+def test_what_was_followed_once_is_not_kept(host: Any, panel: Any) -> None:
+    """A wrapper that lives on reads all its values again after each change."""
+    former = weakref.ref(panel.parameterNode)
+    for _ in range(3):
+        leave_panel()
+        host.module("PRRTPredictor")
+    gc.collect()
+    assert former() is None
+
+
+def test_an_emptied_path_is_forgotten(panel: Any, tmp_path: Path) -> None:
+    panel.ui.runPathLineEdit.currentPath = str(tmp_path)
+    assert panel.parameterNode.runFolder == tmp_path
+    panel.ui.runPathLineEdit.currentPath = ""
+    assert panel.parameterNode.runFolder == Path()
+
+
+@pytest.mark.parametrize("name", ["cohort.csv", "COHORT.CSV", "cohort.tsv", "cohort.txt"])
+def test_every_cohort_table_can_be_typed(panel: Any, tmp_path: Path, name: str) -> None:
+    panel.ui.cohortPathLineEdit.currentPath = str(tmp_path / name)
+    assert panel.parameterNode.cohortFile == tmp_path / name
+
+
+def test_nothing_else_can_be_clicked_while_work_is_shown_by_a_dialog(host: Any) -> None:
+    import slicer
+
+    from PRRTPredictorLib.Panel.ProgressDialog import progressDialog
+
+    with progressDialog("Loading") as progress:
+        (dialog,) = slicer.util.findChildren(slicer.util.mainWindow(), className="QProgressDialog")
+        progress("reading", 1, 2)
+        assert dialog.isVisible()
+        assert dialog.isModal()
+        assert dialog.value == 1
 
 
 def test_state_comes_back_with_the_scene(panel: Any, tmp_path: Path) -> None:

@@ -296,6 +296,36 @@ def test_the_node_selector_follows_the_scene(host: Host, names: dict[str, Any]) 
     assert selector.currentNode() is None
 
 
+@pytest.mark.parametrize(
+    ("filters", "typed", "told"),
+    [
+        ((), "/a/b", [("path", "/a/b"), ("valid", True)]),
+        (("*.csv *.tsv",), "/a/b.csv", [("path", "/a/b.csv"), ("valid", True)]),
+        (("*.csv *.tsv",), "/a/b.tsv", []),
+        (("Tables (*.csv *.tsv)",), "/a/b.tsv", [("path", "/a/b.tsv"), ("valid", True)]),
+        (("Tables (*.csv *.tsv)", "All files (*)"), "/a/b.txt", []),
+    ],
+)
+def test_a_path_line_tells_only_of_paths_that_fit_its_filters(
+    names: dict[str, Any], filters: tuple[str, ...], typed: str, told: list[tuple[str, object]]
+) -> None:
+    line, seen = names["ctk"].ctkPathLineEdit(), []
+    line.nameFilters = filters
+    line.connect("currentPathChanged(QString)", lambda path: seen.append(("path", path)))
+    line.connect("validInputChanged(bool)", lambda valid: seen.append(("valid", valid)))
+    line.currentPath = typed
+    assert (line.currentPath, seen) == (typed, told)
+
+
+def test_an_emptied_path_line_tells_only_that_it_is_no_longer_valid(names: dict[str, Any]) -> None:
+    line, seen = names["ctk"].ctkPathLineEdit(), []
+    line.currentPath = "/a/b"
+    line.connect("currentPathChanged(QString)", lambda path: seen.append(("path", path)))
+    line.connect("validInputChanged(bool)", lambda valid: seen.append(("valid", valid)))
+    line.currentPath = ""
+    assert seen == [("valid", False)]
+
+
 def test_a_section_button_hides_its_contents_and_keeps_what_was_hidden(host: Host, names: dict[str, Any]) -> None:
     qt, ctk = names["qt"], names["ctk"]
     window = qt.QWidget()

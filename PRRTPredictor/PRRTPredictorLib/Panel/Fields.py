@@ -63,6 +63,8 @@ class PathField(Field):
         super().__init__(name)
         self.widget = widget
         widget.connect("currentPathChanged(QString)", self.edited)
+        # The widget takes an empty path for an invalid one, and tells of it by this signal alone.
+        widget.connect("validInputChanged(bool)", self.edited)
 
     def read(self) -> Path:
         """The path as typed."""

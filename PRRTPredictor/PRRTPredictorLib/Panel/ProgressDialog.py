@@ -22,8 +22,10 @@ def progressDialog(title: str) -> Iterator[Progress]:
         From the reporting function, when the user pressed Cancel.
     """
     dialog = slicer.util.createProgressDialog(
-        windowTitle=title, labelText=title, autoClose=False, autoReset=False, minimumDuration=500
+        windowTitle=title, labelText=title, autoClose=False, autoReset=False, modal=True
     )
+    # At once, since the panel must not take another click from the first event on that the work lets through.
+    dialog.show()
 
     def report(stage: str, done: int, total: int, message: str = "") -> None:
         dialog.maximum = max(total, 1)

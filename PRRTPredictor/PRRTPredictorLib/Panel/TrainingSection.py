@@ -47,7 +47,6 @@ class TrainingSection(Section):
         """Connect signals and finish what a .ui file cannot say."""
         ui = self.ui
         ui.cohortPathLineEdit.filters = ctk.ctkPathLineEdit.Files
-        ui.cohortPathLineEdit.nameFilters = ["*.csv *.tsv *.txt"]
         ui.runPathLineEdit.filters = ctk.ctkPathLineEdit.Dirs
         models = tuple(Choice(spec.name, spec.title, _sees(spec)) for spec in MODELS.values())
         self._fields = (

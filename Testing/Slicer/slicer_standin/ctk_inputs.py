@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from .pythonqt import QtCore, QtGui, QtWidgets, dress
@@ -30,6 +31,7 @@ class ctkPathLineEdit(dress(QtWidgets.QWidget)):  # type: ignore[misc]
         super().__init__(parent)
         self._filters = self.AllDirs | self.Dirs | self.Files | self.Drives | self.NoDot | self.NoDotDot
         self._label, self._settingKey, self._nameFilters, self._path = "", "", (), ""
+        self._valid = False
         self._combo = dress(QtWidgets.QComboBox)(self)
         self._combo.setEditable(True)
         self._combo.setSizePolicy(QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Fixed)
@@ -104,9 +106,27 @@ class ctkPathLineEdit(dress(QtWidgets.QWidget)):  # type: ignore[misc]
         return [value] if isinstance(value, str) else list(value or [])
 
     def _onEdited(self, path: str) -> None:
-        if path != self._path:
-            self._path = path
+        if path == self._path:
+            return
+        self._path = path
+        valid = re.fullmatch(_acceptable(self._nameFilters), path) is not None
+        if valid:
             self.currentPathChanged.emit(path)
+        if valid != self._valid:
+            self._valid = valid
+            self.validInputChanged.emit(valid)
+
+
+def _acceptable(nameFilters: tuple[str, ...]) -> str:
+    """The pattern of paths of which the widget tells: never the empty one, and only the first ending of a filter that
+    does not list its endings in brackets."""
+    endings = []
+    for nameFilter in nameFilters:
+        listed = re.fullmatch(r".*\((.*)\)", nameFilter)
+        for wildcard in listed[1].split() if listed else [nameFilter]:
+            found = re.search(r"\*\.(\w+)", wildcard)
+            endings += [rf".*\.{found[1]}?"] if found else []
+    return "|".join(endings) or ".+"
 
 
 class ctkSearchBox(dress(QtWidgets.QLineEdit)):  # type: ignore[misc]
