@@ -196,6 +196,7 @@ def _fillTable(scene: Any, role: str, title: str, header: Sequence[str], rows: S
     node = next(iter(_own(scene, role)), None) or _addNode(scene, "vtkMRMLTableNode", role, title)
     node.SetName(title)
     node.SetLocked(True)
+    node.SetUseColumnTitleAsColumnHeader(True)  # else Slicer heads the columns A, B, C and shows the titles as a row
     node.SetAndObserveTable(content)
     return node
 

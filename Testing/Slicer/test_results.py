@@ -159,6 +159,12 @@ def test_a_deleted_series_or_chart_is_no_hindrance(scene) -> None:
     assert len(series_of(again.roc)) == len(series_of(again.pr)) == 3
 
 
+def test_titles_stand_above_the_columns(scene) -> None:
+    """Slicer's table view would otherwise head the columns A, B, C."""
+    for node in (Results.showTableTwo(scene, run_results()), Results.showViolations(scene, ())):
+        assert node.GetUseColumnTitleAsColumnHeader()
+
+
 def test_table_one(scene) -> None:
     rows = (
         TableRow("Age", "years", Spread(3, 60, 50, 70), Spread(1, 50, 50, 50), None, 0.0001, missing=2),

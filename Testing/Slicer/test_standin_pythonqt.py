@@ -326,6 +326,26 @@ def test_an_emptied_path_line_tells_only_that_it_is_no_longer_valid(names: dict[
     assert seen == [("valid", False)]
 
 
+@pytest.mark.parametrize(("titled", "header", "firstRow"), [(False, "A", "Model"), (True, "Model", "PET")])
+def test_a_table_view_shows_the_names_of_columns_in_a_row_unless_the_node_wants_them_above(
+    host: Host, names: dict[str, Any], titled: bool, header: str, firstRow: str
+) -> None:
+    import vtk
+
+    column = vtk.vtkStringArray()
+    column.SetName("Model")
+    column.InsertNextValue("PET")
+    node = host.scene.AddNewNodeByClass("vtkMRMLTableNode")
+    node.AddColumn(column)
+    if titled:
+        node.SetUseColumnTitleAsColumnHeader(True)
+    view = names["slicer"].qMRMLTableView()
+    view.setMRMLTableNode(node)
+    model = view.model()
+    shown = [model.index(row, 0).data() for row in range(model.rowCount())]
+    assert (model.headerData(0, names["qt"].Qt.Horizontal), shown[0], len(shown)) == (header, firstRow, 2 - titled)
+
+
 def test_a_section_button_hides_its_contents_and_keeps_what_was_hidden(host: Host, names: dict[str, Any]) -> None:
     qt, ctk = names["qt"], names["ctk"]
     window = qt.QWidget()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from string import ascii_uppercase
 from typing import Any
 
 import vtk
@@ -12,7 +13,10 @@ from .ui_loader import ownWidgets
 
 
 class qMRMLTableView(SceneWidget, dress(QtWidgets.QTableView)):  # type: ignore[misc]
-    """A table node as a table: column titles above, first column as row titles where the node says so."""
+    """A table node as a table: column titles above and first column as row titles where the node says so.
+
+    Without the former the columns are headed A, B, C, and their names stand in a first row of their own.
+    """
 
     mrmlSceneChanged = QtCore.Signal(object)
     ownProperties = ("transposed", "firstRowLocked", "firstColumnLocked")
@@ -60,21 +64,27 @@ class qMRMLTableView(SceneWidget, dress(QtWidgets.QTableView)):  # type: ignore[
         if table is None:
             return
         first = 1 if node.GetUseFirstColumnAsRowHeader() else 0
+        titled = bool(node.GetUseColumnTitleAsColumnHeader())
+        above = 0 if titled else 1
+        locked = bool(node.GetLocked())
         columns = [table.GetColumn(index) for index in range(table.GetNumberOfColumns())]
         self._model.setColumnCount(max(0, len(columns) - first))
-        self._model.setRowCount(table.GetNumberOfRows())
+        self._model.setRowCount(table.GetNumberOfRows() + above)
         for place, column in enumerate(columns[first:]):
             name = column.GetName() or ""
-            title = node.GetColumnTitle(name) if node.GetUseColumnTitleAsColumnHeader() else None
-            self._model.setHorizontalHeaderItem(place, QtGui.QStandardItem(title or name))
+            header = (node.GetColumnTitle(name) or name) if titled else ascii_uppercase[place]
+            self._model.setHorizontalHeaderItem(place, QtGui.QStandardItem(header))
+            if not titled:
+                self._model.setItem(0, place, _cell(name, locked))
             for row in range(table.GetNumberOfRows()):
-                self._model.setItem(row, place, _cell(column.GetVariantValue(row), bool(node.GetLocked())))
+                self._model.setItem(row + above, place, _cell(column.GetVariantValue(row).ToString(), locked))
         for row in range(table.GetNumberOfRows() if first else 0):
-            self._model.setVerticalHeaderItem(row, QtGui.QStandardItem(columns[0].GetVariantValue(row).ToString()))
+            text = columns[0].GetVariantValue(row).ToString()
+            self._model.setVerticalHeaderItem(row + above, QtGui.QStandardItem(text))
 
 
-def _cell(value: Any, locked: bool) -> QtGui.QStandardItem:
-    item = QtGui.QStandardItem(value.ToString())
+def _cell(text: str, locked: bool) -> QtGui.QStandardItem:
+    item = QtGui.QStandardItem(text)
     if locked:
         item.setFlags(item.flags() & ~QtCore.Qt.ItemFlag.ItemIsEditable)
     return item
