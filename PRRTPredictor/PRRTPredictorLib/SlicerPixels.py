@@ -29,8 +29,8 @@ from PRRTPredictorLib.Volumes import (
     voxelsOfNode,
 )
 
-_PLUGIN = "DICOMScalarVolumePluginClass"
-"""Slicer's plain loader; others (PETDICOM) would offer values in another unit."""
+_PLUGIN = "DICOMScalarVolumePlugin"
+"""Slicer's plain loader, as ``slicer.modules.dicomPlugins`` calls it; others (PETDICOM) would offer another unit."""
 _SAME_PLACE_MM = 0.1
 _SAME_DIRECTION = 1e-3
 _STORED_TOLERANCE = 0.01  # of a stored step, which is 1

@@ -296,6 +296,14 @@ def test_a_database_that_is_none(host: Host) -> None:
         DICOMUtils.loadSeriesByUID(["1.2.3"])
 
 
+def test_a_dicom_plugin_is_called_as_its_module_not_as_its_class(host: Host) -> None:
+    from DICOMLib import DICOMUtils
+
+    assert DICOMUtils.loadSeriesByUID(["1.2.3"], enabledPluginClassNames=["DICOMScalarVolumePlugin"]) == []
+    with pytest.raises(KeyError):
+        DICOMUtils.loadSeriesByUID(["1.2.3"], enabledPluginClassNames=["DICOMScalarVolumePluginClass"])
+
+
 # --- views ------------------------------------------------------------------------------------------------------------
 
 

@@ -52,6 +52,10 @@ def importDicom(dicomDataDir: str, dicomDatabase: Any = None, copyFiles: bool = 
     return True
 
 
+_PLUGINS = frozenset({"DICOMScalarVolumePlugin"})
+"""What stands in ``slicer.modules.dicomPlugins`` of Slicer, as far as the stand-in has it."""
+
+
 def loadSeriesByUID(
     seriesUIDs: list[str], messages: Any = None, progressCallback: Any = None, enabledPluginClassNames: Any = None
 ) -> list[str]:
@@ -63,6 +67,9 @@ def loadSeriesByUID(
     database = slicer.dicomDatabase
     if not database.isOpen:
         raise OSError("DICOM module or database cannot be accessed")
+    for name in enabledPluginClassNames or ():
+        if name not in _PLUGINS:  # they are known by the names of their modules, not of their classes
+            raise KeyError(name)
     loaded = []
     for uid in seriesUIDs:
         files = [path for path in database.filesForSeries(uid) if database.fileValueExists(path, "7FE0,0010")]
