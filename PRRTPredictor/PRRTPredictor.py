@@ -247,6 +247,18 @@ class PRRTPredictorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._guiTag = None
 
 
+class _DatabaseOfSlicer:
+    """``slicer.dicomDatabase``, looked for at each use: there is none before Slicer has started altogether."""
+
+    @property
+    def isOpen(self) -> bool:
+        database = getattr(slicer, "dicomDatabase", None)
+        return database is not None and bool(database.isOpen)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(slicer.dicomDatabase, name)
+
+
 class PRRTPredictorLogic(ScriptedLoadableModuleLogic):
     """Study and laboratory values -> prediction and saliency, without widgets; for the panel and for scripts alike.
 
@@ -259,7 +271,7 @@ class PRRTPredictorLogic(ScriptedLoadableModuleLogic):
     def __init__(self, prediction: PredictionLogic | None = None) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
         self.prediction = prediction or PredictionLogic(
-            dependencies=Dependencies(REQUIREMENTS), database=getattr(slicer, "dicomDatabase", None)
+            dependencies=Dependencies(REQUIREMENTS), database=_DatabaseOfSlicer()
         )
         self.card = self.prediction.card
         self.start = self.prediction.start

@@ -103,6 +103,21 @@ def test_what_was_followed_once_is_not_kept(host: Any, panel: Any) -> None:
     assert former() is None
 
 
+def test_the_database_may_be_opened_after_the_module(host: Any, panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where it is the module that Slicer starts with."""
+    import slicer
+
+    from PRRTPredictor import PRRTPredictorLogic
+
+    database = slicer.dicomDatabase
+    monkeypatch.delattr(slicer, "dicomDatabase")
+    known = PRRTPredictorLogic().prediction._database
+    assert not known.isOpen
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    assert known.isOpen
+    assert known.fileForInstance("1.2.3") == ""
+
+
 def test_an_emptied_path_is_forgotten(panel: Any, tmp_path: Path) -> None:
     panel.ui.runPathLineEdit.currentPath = str(tmp_path)
     assert panel.parameterNode.runFolder == tmp_path
