@@ -185,6 +185,15 @@ class PRRTPredictorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         # A scene brings its node references in after the parameter node: read them again when all is there.
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.initializeParameterNode()
+        if self.database is None:
+            # Slicer starts with this module, and the DICOM module brings the database when everything is loaded.
+            slicer.app.connect("startupCompleted()", self.onStartupCompleted)
+
+    def onStartupCompleted(self) -> None:
+        """List the studies of the database that has come meanwhile."""
+        if self.parent.isEntered:
+            for section in self.sections:
+                section.enter()
 
     def cleanup(self) -> None:
         """Leave nothing behind when the module is reloaded or the application ends."""

@@ -118,6 +118,23 @@ def test_the_database_may_be_opened_after_the_module(host: Any, panel: Any, monk
     assert known.fileForInstance("1.2.3") == ""
 
 
+def test_studies_are_listed_when_slicer_has_started_with_this_module(
+    host: Any, panel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import slicer
+
+    database = slicer.dicomDatabase
+    monkeypatch.delattr(slicer, "dicomDatabase")
+    slicer.util.reloadScriptedModule("PRRTPredictor")
+    started = slicer.util.getModuleWidget("PRRTPredictor")
+    started.enter()
+    assert "not open" in started.ui.studyHintLabel.text
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    slicer.app.startupCompleted.emit()
+    slicer.app.startupCompleted.disconnect()
+    assert "holds no PET or CT yet" in started.ui.studyHintLabel.text
+
+
 def test_an_emptied_path_is_forgotten(panel: Any, tmp_path: Path) -> None:
     panel.ui.runPathLineEdit.currentPath = str(tmp_path)
     assert panel.parameterNode.runFolder == tmp_path
