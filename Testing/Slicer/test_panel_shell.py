@@ -135,6 +135,32 @@ def test_studies_are_listed_when_slicer_has_started_with_this_module(
     assert "holds no PET or CT yet" in started.ui.studyHintLabel.text
 
 
+def test_the_user_is_asked_over_the_main_window_where_he_answered_last(
+    host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import qt
+    import slicer
+
+    from PRRTPredictorLib.Panel.Ask import AskUser
+
+    asked: list[tuple[Any, ...]] = []
+    answers = iter([str(tmp_path / "report.html"), "", str(tmp_path)])
+
+    def answer(*words: Any) -> str:
+        asked.append(words)
+        return next(answers)
+
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", answer)
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", answer)
+    ask = AskUser()
+    assert ask.file("Report", "report.html", "Web page (*.html)") == tmp_path / "report.html"
+    assert ask.file("Report", "report.html", "Web page (*.html)") is None
+    assert ask.folder("Pictures") == tmp_path
+    window = slicer.util.mainWindow()
+    assert asked[1] == (window, "Report", str(tmp_path / "report.html"), "Web page (*.html)")
+    assert asked[2] == (window, "Pictures", str(tmp_path))
+
+
 def test_an_emptied_path_is_forgotten(panel: Any, tmp_path: Path) -> None:
     panel.ui.runPathLineEdit.currentPath = str(tmp_path)
     assert panel.parameterNode.runFolder == tmp_path

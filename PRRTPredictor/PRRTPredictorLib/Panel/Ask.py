@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import qt
+import slicer
 
 _FOLDER_SETTING = "PRRTPredictor/ExportFolder"
 
@@ -21,19 +22,16 @@ class Asks(Protocol):
 
 
 class AskUser:
-    """Asks with the system's dialogs, beginning where the last answer was."""
-
-    def __init__(self, parent: Any | None = None) -> None:
-        self._parent = parent
+    """Asks with the system's dialogs over the main window, beginning where the last answer was."""
 
     def file(self, title: str, name: str, pattern: str) -> Path | None:
         """Ask for a file to write."""
-        path = qt.QFileDialog.getSaveFileName(self._parent, title, str(self._last() / name), pattern)
+        path = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), title, str(self._last() / name), pattern)
         return self._remember(Path(path), Path(path).parent) if path else None
 
     def folder(self, title: str) -> Path | None:
         """Ask for a folder to write into."""
-        path = qt.QFileDialog.getExistingDirectory(self._parent, title, str(self._last()))
+        path = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), title, str(self._last()))
         return self._remember(Path(path), Path(path)) if path else None
 
     def _last(self) -> Path:
