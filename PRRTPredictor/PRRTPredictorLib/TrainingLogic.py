@@ -117,10 +117,20 @@ class TrainingLogic:
         Raises
         ------
         ModelRefused
-            ``RUN_MISMATCH``: the folder holds a run with other settings, or of another version.
+            ``RUN_MISMATCH``: the folder holds a run with other settings, or of another version. ``PATH_MISSING``: it
+            cannot be read.
         """
         run = Path(run)
-        if not (run / MANIFEST_NAME).is_file():
+        try:
+            begun = (run / MANIFEST_NAME).is_file()
+        except OSError as problem:  # a folder that we may not look into, or a name longer than the system allows
+            raise ModelRefused(
+                Code.PATH_MISSING,
+                f"The run folder cannot be read: {problem.strerror or type(problem).__name__}.",
+                where=run.name[-60:],
+                remedy="Choose a folder that you may read and write.",
+            ) from problem
+        if not begun:
             return "new"
         store = RunStore(run)
         _requireSameSettings(store, plan)

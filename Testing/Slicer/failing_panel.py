@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,9 @@ from typing import Any
 import numpy as np
 import psutil
 
-from PRRTPredictorCore.cohort.synthetic import SyntheticPatient
+from PRRTPredictorCore.cohort.synthetic import SyntheticPatient, make_patient
+from PRRTPredictorCore.dicom.series import load_ct
+from PRRTPredictorCore.dicom.suv import load_pet
 from PRRTPredictorCore.records import LABS, TrainingRanges
 
 PATIENCE_SECONDS = 60.0
@@ -62,6 +65,35 @@ def watched(host: Any) -> Iterator[None]:
     assert [path for path in Path(tempfile.gettempdir()).rglob("prrt-*") if path.is_file() or any(path.iterdir())] == []
 
 
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file may grow beyond some bytes, whoever writes it: Python, VTK or ITK."""
+    import resource
+
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    said = [os.dup(1), os.dup(2)]  # where the tests' own output goes to a file, that one must not be full
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8000, former[1]))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+        for number, one in enumerate(said, start=1):
+            os.dup2(one, number)
+            os.close(one)
+        os.close(nowhere)
+
+
+def answer(monkeypatch: Any, path: Path) -> None:
+    """What the user says when he is asked where to write."""
+    import qt
+
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *_: str(path))
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *_: str(path))
+
+
 def told(host: Any) -> str:
     """The only error message, which must say what to do; the next one begins anew."""
     texts = [message.text for message in host.dialogs.errors]
@@ -70,6 +102,24 @@ def told(host: Any) -> str:
     assert "should not have" not in texts[0]
     host.dialogs.clear()
     return texts[0]
+
+
+def private(tmp_path: Path, monkeypatch: Any) -> None:
+    """Settings and temporary files of the test's own; no graphics card."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for kind in ("CONFIG", "CACHE"):
+        monkeypatch.setenv(f"PRRT_{kind}_DIR", str(tmp_path / kind.lower()))
+
+
+def made_study(folder: Path) -> Any:
+    """PET and CT of a made patient, in memory."""
+    from PRRTPredictorLib.Study import LoadedStudy
+
+    patient = make_patient(folder, seed=7)
+    return LoadedStudy(load_pet(patient.pet), load_ct(patient.ct))
 
 
 def load(panel: Any, patient: SyntheticPatient) -> None:
@@ -123,6 +173,15 @@ def works_again(host: Any, panel: Any) -> None:
     assert host.dialogs.errors == []
     assert panel.ui.predictButton.enabled
     assert not panel.ui.predictionCancelButton.isVisible()
+
+
+def packed_models(folder: Path) -> Callable[[str], Path]:
+    """Model folders by the registry's name, packed when first asked for."""
+
+    def model(name: str) -> Path:
+        return folder / name if (folder / name).exists() else untrained_model(folder / name, name)
+
+    return model
 
 
 def untrained_model(out: Path, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Whatever goes wrong ends as a message with a remedy, leaves nothing behind, and the panel is usable afterwards."""
+"""A prediction that goes wrong ends as a message with a remedy, leaves nothing behind, and can be started again."""
 
 from __future__ import annotations
 
@@ -7,36 +7,26 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pydicom
 import pytest
 from failing_panel import (
     children,
-    load,
-    nodes,
-    predicted,
+    full_disk,
+    made_study,
+    packed_models,
     prepare,
-    press_load,
     press_predict,
+    private,
     told,
     until,
-    untrained_model,
     watched,
     worker,
     works_again,
 )
 from panel_driver import leave_panel, panel_in_view
-
-from PRRTPredictorCore.cohort.synthetic import SyntheticPatient, make_patient
-from PRRTPredictorCore.dicom.series import load_ct
-from PRRTPredictorCore.dicom.suv import load_pet
-
-HERE = Path(__file__).parent
 
 
 @pytest.fixture
@@ -46,45 +36,18 @@ def panel(host: Any) -> Iterator[Any]:
 
 
 @pytest.fixture(autouse=True)
-def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings and temporary files of the test's own; no graphics card."""
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    for kind in ("CONFIG", "CACHE"):
-        monkeypatch.setenv(f"PRRT_{kind}_DIR", str(tmp_path / kind.lower()))
+def private_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    private(tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="module")
-def patient(tmp_path_factory: pytest.TempPathFactory) -> SyntheticPatient:
-    return make_patient(tmp_path_factory.mktemp("patient"), seed=7)
-
-
-@pytest.fixture
-def copied(patient: SyntheticPatient, tmp_path: Path) -> SyntheticPatient:
-    """The patient's files, to be damaged."""
-    folder = tmp_path / "copied"
-    shutil.copytree(patient.pet.parent, folder)
-    return replace(patient, pet=folder / patient.pet.name, ct=folder / patient.ct.name)
-
-
-@pytest.fixture(scope="module")
-def study(patient: SyntheticPatient) -> Any:
-    from PRRTPredictorLib.Study import LoadedStudy
-
-    return LoadedStudy(load_pet(patient.pet), load_ct(patient.ct))
+def study(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return made_study(tmp_path_factory.mktemp("patient"))
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Model folders by the registry's name, packed when first asked for."""
-    folder = tmp_path_factory.mktemp("Mödel ordner ü")
-
-    def model(name: str) -> Path:
-        return folder / name if (folder / name).exists() else untrained_model(folder / name, name)
-
-    return model
+    return packed_models(tmp_path_factory.mktemp("Mödel ordner ü"))
 
 
 @pytest.fixture
@@ -92,129 +55,6 @@ def ready(panel: Any, study: Any, models: Any) -> Any:
     """A panel in which Predict works."""
     prepare(panel, study, models("pet_ct_labs"))
     return panel
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("kept") / "predicted.mrb"
-
-
-@pytest.fixture
-def explained(host: Any, panel: Any, study: Any, models: Any, kept: Path) -> Any:
-    """A panel that shows saliency; predicted once, then opened from a scene."""
-    import slicer
-
-    if kept.exists():
-        slicer.util.loadScene(str(kept))
-    else:
-        prepare(panel, study, models("pet_ct_labs"))
-        predicted(host, panel)
-        assert slicer.util.saveScene(str(kept))
-    assert panel.sections[3]._display.shown
-    return panel
-
-
-# --- the study --------------------------------------------------------------------------------------------------------
-
-
-def test_no_database_and_then_one(host: Any, panel: Any) -> None:
-    import slicer
-
-    slicer.dicomDatabase.closeDatabase()
-    with watched(host):
-        panel.ui.refreshStudiesButton.click()
-        panel.ui.demoPatientButton.click()
-        told(host)
-    host.app.useDatabase(host.database)
-    panel.ui.demoPatientButton.click()
-    panel.ui.loadStudyButton.click()
-    assert host.dialogs.errors == []
-    assert panel.parameterNode.petVolume is not None
-
-
-def test_an_empty_database_offers_nothing_to_load(host: Any, panel: Any, patient: SyntheticPatient) -> None:
-    panel.ui.refreshStudiesButton.click()
-    assert not panel.ui.loadStudyButton.enabled
-    assert "demo patient" in panel.ui.studyHintLabel.text
-    load(panel, patient)
-    assert panel.parameterNode.petVolume is not None
-    assert host.dialogs.errors == []
-
-
-def only_pet(patient: SyntheticPatient) -> None:
-    shutil.rmtree(patient.ct)
-
-
-def only_ct(patient: SyntheticPatient) -> None:
-    shutil.rmtree(patient.pet)
-
-
-def suv_without_proof(patient: SyntheticPatient) -> None:
-    for path in patient.pet.glob("*.dcm"):
-        header = pydicom.dcmread(path)
-        del header.PatientWeight
-        del header[0x70531000]  # this vendor's own factor to SUV
-        header.save_as(path)
-
-
-def cut_short(patient: SyntheticPatient) -> None:
-    for path in patient.pet.glob("*.dcm"):
-        path.write_bytes(path.read_bytes()[:-3000])
-
-
-def one_slice_is_garbage(patient: SyntheticPatient) -> None:
-    middle = sorted(patient.ct.glob("*.dcm"))[20]
-    middle.write_bytes(b"\x00" * 4000)
-
-
-def some_slices_are_absent(patient: SyntheticPatient) -> None:
-    for path in sorted(patient.pet.glob("*.dcm"))[10:14]:
-        path.unlink()
-
-
-@pytest.mark.parametrize(
-    ("damage", "said"),
-    [
-        (only_pet, "CT"),
-        (only_ct, "PET"),
-        (suv_without_proof, "no SUV"),
-        (cut_short, "bytes"),
-        (some_slices_are_absent, "PET"),
-    ],
-)
-def test_a_study_that_cannot_be_used(
-    host: Any, panel: Any, patient: SyntheticPatient, copied: SyntheticPatient, damage: Any, said: str
-) -> None:
-    import slicer
-
-    damage(copied)
-    with watched(host):
-        load(panel, copied)
-        assert said in told(host)
-    assert panel.parameterNode.petVolume is None
-    for one in slicer.dicomDatabase.patients():
-        slicer.dicomDatabase.removePatient(one)
-    load(panel, patient)
-    assert host.dialogs.errors == []
-    assert panel.parameterNode.petVolume is not None
-
-
-@pytest.mark.parametrize("how", ["gone", "garbage"])
-def test_files_that_change_behind_the_database(host: Any, panel: Any, patient: SyntheticPatient, how: str) -> None:
-    import slicer
-    from DICOMLib import DICOMUtils
-
-    DICOMUtils.importDicom(str(patient.pet.parent), slicer.dicomDatabase, True)
-    files = [Path(path) for path in slicer.dicomDatabase.allFiles()]
-    for path in files[::7]:
-        path.unlink() if how == "gone" else path.write_bytes(b"\x00" * 4000)
-    with watched(host):
-        press_load(panel)
-        told(host)
-    for one in slicer.dicomDatabase.patients():
-        slicer.dicomDatabase.removePatient(one)
-    load(panel, patient)
-    assert host.dialogs.errors == []
 
 
 # --- the child process ------------------------------------------------------------------------------------------------
@@ -408,172 +248,24 @@ def test_a_model_that_cannot_be_used(
     works_again(host, panel)
 
 
-def test_a_model_without_images_shows_no_saliency_and_can_be_reported(
-    host: Any, explained: Any, models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    explained.ui.modelPathLineEdit.currentPath = str(models("rf_labs"))
-    before = nodes(host.scene)
-    predicted(host, explained)
-    assert host.dialogs.errors == []
-    assert nodes(host.scene) < before, "the former maps are gone, with all that belongs to them"
-    node = explained.parameterNode
-    assert (node.petSaliency, node.ctSaliency) == (None, None)
-    assert "sees no images" in explained.ui.explanationReasonLabel.text
-    for name in ("thresholdSliderWidget", "hottestSpotButton", "exportSaliencyButton"):
-        assert not getattr(explained.ui, name).enabled, name
-    for button, name in (("exportReportButton", "a.html"), ("exportSceneButton", "a.mrb")):
-        answer(monkeypatch, tmp_path / "Bericht für später" / name)
-        getattr(explained.ui, button).click()
-        assert host.dialogs.errors == []
-        assert (tmp_path / "Bericht für später" / name).is_file()
-
-
-def test_a_model_of_the_ct_shows_no_pet_saliency(host: Any, explained: Any, models: Any) -> None:
-    explained.ui.modelPathLineEdit.currentPath = str(models("ct"))
-    predicted(host, explained)
-    assert host.dialogs.errors == []
-    assert explained.parameterNode.saliencyOf == "CT"
-    assert not explained.ui.petSaliencyRadioButton.enabled
-    assert explained.sections[3]._display.shown
-    explained.scene.RemoveNode(explained.parameterNode.ctSaliency)
-    assert not explained.sections[3]._display.shown
-    assert host.dialogs.errors == []
-
-
-# --- what is shown ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["petVolume", "ctVolume", "petSaliency", "colour"])
-@pytest.mark.parametrize("surface", [False, True])
-def test_a_node_is_deleted_while_it_is_shown(host: Any, explained: Any, name: str, surface: bool) -> None:
-
-    ui = explained.ui
-    explained.parameterNode.surface = surface
-    if name == "colour":
-        explained.parameterNode.colour = own_colour(explained)
-    host.processEvents()
-    explained.scene.RemoveNode(getattr(explained.parameterNode, name))
-    host.processEvents()
-    ui.thresholdSliderWidget.value = 0.5
-    ui.opacitySliderWidget.value = 0.4
-    if ui.hottestSpotButton.enabled:
-        ui.hottestSpotButton.click()
-    assert host.dialogs.errors == []
-    shown = explained.sections[3]._display.shown
-    assert shown == (name == "colour")
-    if not shown:
-        assert own_models() == []
-    if name == "petSaliency":
-        assert not ui.petSaliencyRadioButton.enabled
-        ui.ctSaliencyRadioButton.click()
-        assert explained.sections[3]._display.shown
-        assert host.dialogs.errors == []
-
-
-def own_models() -> list[Any]:
-    import slicer
-
-    return [one for one in slicer.util.getNodesByClass("vtkMRMLModelNode") if one.GetAttribute("PRRTPredictor.Display")]
-
-
-def own_colour(panel: Any) -> Any:
-    import slicer
-
-    mine = slicer.vtkMRMLColorTableNode()
-    mine.SetTypeToUser()
-    mine.SetNumberOfColors(4)
-    mine.SetName("mine")
-    for index in range(4):
-        mine.SetColor(index, str(index), index / 4, 0.2, 0.3, 1.0)
-    return panel.scene.AddNode(mine)
-
-
-def test_the_scene_closes_while_saliency_is_shown(host: Any, explained: Any, study: Any, models: Any) -> None:
-    import slicer
-
-    explained.parameterNode.surface = True
-    host.processEvents()
-    slicer.mrmlScene.Clear()
-    host.processEvents()
-    assert host.dialogs.errors == []
-    assert own_models() == []
-    assert slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") == []
-    prepare(explained, study, models("pet_ct_labs"))
-    works_again(host, explained)
-
-
-# --- exports ----------------------------------------------------------------------------------------------------------
-
-EXPORTS = {
-    "exportReportButton": "out.html",
-    "exportScreenshotsButton": "",
-    "exportSaliencyButton": "out.nrrd",
-    "exportSceneButton": "out.mrb",
-}
-
-
-def answer(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
-    """What the user says when he is asked where to write."""
-    import qt
-
-    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *_: str(path))
-    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *_: str(path))
-
-
-@pytest.mark.parametrize("button", EXPORTS)
-def test_a_place_that_cannot_be_written(
-    host: Any, explained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, button: str
-) -> None:
-    (tmp_path / "a file").write_text("")
-    good = tmp_path / "gut ü"
-    good.mkdir()
-    answer(monkeypatch, tmp_path / "a file" / EXPORTS[button])
-    with watched(host):
-        getattr(explained.ui, button).click()
-        told(host)
-    assert "Written" not in explained.ui.exportStatusLabel.text
-    answer(monkeypatch, good / EXPORTS[button])
-    with watched(host):
-        getattr(explained.ui, button).click()
-    assert host.dialogs.errors == []
-    assert any(good.iterdir())
-
-
-@pytest.mark.skipif(os.name == "nt", reason="a limit of the size of files is how a disk gets full here")
-@pytest.mark.parametrize("button", EXPORTS)
-def test_the_disk_is_full(
-    host: Any, explained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, button: str
-) -> None:
-    import resource
-
-    folder = tmp_path / "full"
-    folder.mkdir()
-    answer(monkeypatch, folder / EXPORTS[button])
-    former = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with watched(host):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8000, former[1]))
-        try:
-            getattr(explained.ui, button).click()
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, former)
-        told(host)
-    assert list(folder.iterdir()) == []
-    assert "Written" not in explained.ui.exportStatusLabel.text
-    getattr(explained.ui, button).click()
-    assert host.dialogs.errors == []
-    assert any(folder.iterdir())
+@pytest.mark.parametrize("path", ["/" + "x" * 5000, "x" * 300, "/proc/1/root/x", "~", "C:\\no"])
+def test_paths_that_the_system_refuses_to_look_at(host: Any, ready: Any, models: Any, path: str) -> None:
+    ui = ready.ui
+    for line in (ui.modelPathLineEdit, ui.cohortPathLineEdit, ui.runPathLineEdit):
+        line.currentPath = path
+    assert not ui.predictButton.enabled
+    assert not ui.trainButton.enabled
+    assert host.dialogs.errors == [], "typing a path must not open boxes"
+    ui.checkCohortButton.click()
+    told(host)
+    ui.modelPathLineEdit.currentPath = str(models("pet_ct_labs"))
+    works_again(host, ready)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a limit of the size of files is how a disk gets full here")
 def test_the_disk_is_full_when_the_study_is_handed_over(host: Any, ready: Any) -> None:
-    import resource
-
-    former = resource.getrlimit(resource.RLIMIT_FSIZE)
     with watched(host):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8000, former[1]))
-        try:
+        with full_disk():
             press_predict(ready)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, former)
         told(host)
     works_again(host, ready)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import Code, ModelRefused
 from ..models.bundle_files import METADATA, member_names, overall, parse_metadata, read_checked, read_hashes
 from ..models.metadata import SurvivalCurve
 from ..records import TrainingRanges
@@ -71,7 +72,15 @@ def read_card(folder: Path) -> ModelCard:
         ``MODEL_MISSING``: no model there, or a file of it is gone or unreadable. ``MODEL_TAMPERED``: a file is not
         what the model was packed with. ``MODEL_MISMATCH``: another schema or version.
     """
-    hashes = read_hashes(folder)
+    try:
+        hashes = read_hashes(folder)
+    except OSError as problem:  # a folder that we may not look into, or a name longer than the system allows
+        raise ModelRefused(
+            Code.MODEL_MISSING,
+            f"The model folder cannot be read: {problem.strerror or type(problem).__name__}.",
+            where=folder.name[-60:],
+            remedy="Choose a model folder that you may read.",
+        ) from problem
     # Only the metadata are kept; the weights are read one after the other for their hashes alone.
     contents = {}
     for name, digest in hashes.items():

@@ -31,7 +31,11 @@ def _entry(value: float, unit: str) -> LabEntry:
 
 
 def _day(text: str) -> date | None:
-    return date.fromisoformat(text) if text else None
+    """The day in a parameter; None also for a text that no date field has written."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 class NumberField(Field):

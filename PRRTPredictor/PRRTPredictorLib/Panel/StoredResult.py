@@ -93,10 +93,13 @@ def chartFiles(node: Any, folder: Path) -> dict[str, Path]:
     """Write the kept charts into ``folder``; their files by name."""
     files = {}
     for name in CHARTS:
-        png = chart(node, name)
-        if png:
+        try:
+            content = base64.b64decode(chart(node, name))
+        except ValueError:  # the scene was altered
+            continue
+        if content:
             files[name] = folder / f"{name}.png"
-            files[name].write_bytes(base64.b64decode(png))
+            files[name].write_bytes(content)
     return files
 
 

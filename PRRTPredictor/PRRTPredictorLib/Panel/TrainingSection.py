@@ -129,13 +129,12 @@ class TrainingSection(Section):
         self._violations.show(())
         self._tables.showTableOne(None)
         self._setText(self.ui.cohortSummaryLabel, "")
-        try:
-            check = self.panel.trainingLogic.checkCohort(self.panel.parameterNode.cohortFile)
-        except PRRTError as error:
-            self._setText(self.ui.cohortSummaryLabel, refusalHtml(error))
-            showError(error)
-            return
         with reporting():
+            try:
+                check = self.panel.trainingLogic.checkCohort(self.panel.parameterNode.cohortFile)
+            except PRRTError as error:
+                self._setText(self.ui.cohortSummaryLabel, refusalHtml(error))
+                raise
             self._setText(self.ui.cohortSummaryLabel, cohortHtml(check.cohort))
             self._violations.show(check.cohort.violations)
             self._tables.showTableOne(check)
@@ -232,7 +231,7 @@ class TrainingSection(Section):
         if node.runFolder == Path():
             absent.append(_("run folder"))
         found = [escape(_("Still missing: {names}.").format(names=", ".join(absent)))] if absent else []
-        if node.cohortFile != Path() and not node.cohortFile.is_file():
+        if node.cohortFile != Path() and not _isFile(node.cohortFile):
             found.append(escape(_("There is no such cohort table.")))
         return found
 
@@ -277,6 +276,14 @@ class TrainingSection(Section):
         """An empty label takes no room."""
         label.setText(html)
         label.setVisible(bool(html))
+
+
+def _isFile(path: Path) -> bool:
+    """Whether there is such a file, as far as we may know."""
+    try:
+        return path.is_file()
+    except OSError:  # in a folder that we may not look into, or a name longer than the system allows
+        return False
 
 
 def _presetChoices() -> tuple[Choice, ...]:
