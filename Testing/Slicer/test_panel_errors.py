@@ -269,3 +269,13 @@ def test_the_disk_is_full_when_the_study_is_handed_over(host: Any, ready: Any) -
             press_predict(ready)
         told(host)
     works_again(host, ready)
+
+
+def test_a_scene_that_was_altered_by_hand(host: Any, ready: Any) -> None:
+    inner = ready.parameterNode.parameterNode
+    for name in ("labsDate", "firstCycleDate", "prediction"):
+        inner.SetParameter(name, "2026-99-99")
+    host.processEvents()
+    assert host.dialogs.errors == []
+    assert ready.labSheet().sampledOn is None
+    works_again(host, ready)

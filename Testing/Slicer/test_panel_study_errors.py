@@ -111,6 +111,7 @@ def some_slices_are_absent(patient: SyntheticPatient) -> None:
         (suv_without_proof, "no SUV"),
         (cut_short, "bytes"),
         (some_slices_are_absent, "PET"),
+        (one_slice_is_garbage, "CT"),
     ],
 )
 def test_a_study_that_cannot_be_used(
