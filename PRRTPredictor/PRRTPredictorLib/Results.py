@@ -138,8 +138,8 @@ def _emptyChart(scene: Any, role: str, title: str) -> Any:
     chart = next(iter(_own(scene, role)), None) or _addNode(scene, "vtkMRMLPlotChartNode", role, title)
     chart.RemoveAllPlotSeriesNodeIDs()
     chart.SetName(title)
-    chart.SetTitle(title)
-    chart.SetTitleFontSize(14)
+    chart.SetTitle(title.partition(". ")[0])  # the whole notice is wider than a plot view; the name has it
+    chart.SetTitleFontSize(12)
     chart.SetLegendFontSize(12)
     chart.SetAxisTitleFontSize(13)
     chart.SetXAxisRangeAuto(False)
