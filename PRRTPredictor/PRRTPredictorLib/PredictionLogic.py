@@ -22,7 +22,8 @@ from PRRTPredictorLib.Hierarchy import placeBeside
 from PRRTPredictorLib.LabSheet import LabSheet
 from PRRTPredictorLib.Study import LoadedStudy, studyFromNodes
 from PRRTPredictorLib.Volumes import addVolumeNode, removeVolumeNode
-from PRRTPredictorLib.Worker import Installer, Job, OnFailed, OnProgress, StartJob
+from PRRTPredictorLib.Worker import Job, OnFailed, OnProgress
+from PRRTPredictorLib.WorkerLogic import Installer, StartJob, WorkerLogic
 
 CHARTS = ("lab_contributions", "survival")
 
@@ -57,15 +58,13 @@ class SaliencyNodes:
     ct: Any | None
 
 
-class PredictionLogic:
+class PredictionLogic(WorkerLogic):
     """Predicts one study.
 
     Parameters
     ----------
-    startJob : callable
-        Starts the child process.
-    dependencies : Dependencies, optional
-        Asked before the child starts; None where everything is known to be there.
+    startJob, dependencies
+        As for :class:`WorkerLogic`.
     database : DicomDatabase, optional
         Gives the headers of volumes that Slicer loaded without SUV.
 
@@ -82,8 +81,7 @@ class PredictionLogic:
         dependencies: Installer | None = None,
         database: DicomDatabase | None = None,
     ) -> None:
-        self._startJob = startJob
-        self._dependencies = dependencies
+        super().__init__(startJob, dependencies)
         self._database = database
 
     def card(self, folder: Path) -> ModelCard:
@@ -134,16 +132,22 @@ class PredictionLogic:
         labWords = labSheet.words()
         card = self.card(model)
         study = studyFromNodes(petNode, ctNode, self._database, assumeUnits)
-        if self._dependencies is not None:
-            self._dependencies.ensure()
+        self._install()  # a user who declines is not kept waiting for the study to be written
         exchange = _Exchange()
+
+        def failed(error: PRRTError) -> None:
+            exchange.remove()
+            if onFailed is not None:
+                onFailed(error)
+
         try:
             words = exchange.put(study, card)
-            return self._startJob(
+            return self._launch(
                 ["predict", f"--model={model}", f"--device={device}", *labWords, *words, *chartOptions],
+                exchange.take,
                 onProgress=onProgress,
-                onFinished=lambda answer: _finish(exchange, answer, onFinished, onFailed),
-                onFailed=lambda error: _fail(exchange, error, onFailed),
+                onFinished=onFinished,
+                onFailed=failed,
             )
         except BaseException:
             exchange.remove()
@@ -223,7 +227,7 @@ class _Exchange:
         return [*words, f"--charts={self._charts}"]
 
     def take(self, answer: Mapping[str, Any]) -> PredictionOutcome:
-        """Read what the child has left."""
+        """Read what the child has left, and keep nothing but what the outcome needs."""
         charts = {name: self._charts / f"{name}.png" for name in CHARTS}
         outcome = PredictionOutcome(
             document=read_document(answer),
@@ -233,6 +237,7 @@ class _Exchange:
         )
         self._finalizers[1].detach()
         weakref.finalize(outcome, _removeFolder, self._charts)
+        self.remove()
         return outcome
 
     def remove(self) -> None:
@@ -247,25 +252,6 @@ class _Exchange:
     @property
     def _ctSaliency(self) -> Path:
         return self._folder / "saliency_ct.nrrd"
-
-
-def _finish(
-    exchange: _Exchange, answer: Mapping[str, Any], onFinished: OnOutcome | None, onFailed: OnFailed | None
-) -> None:
-    try:
-        outcome = exchange.take(answer)
-    except PRRTError as error:
-        _fail(exchange, error, onFailed)
-        return
-    exchange.remove()
-    if onFinished is not None:
-        onFinished(outcome)
-
-
-def _fail(exchange: _Exchange, error: PRRTError, onFailed: OnFailed | None) -> None:
-    exchange.remove()
-    if onFailed is not None:
-        onFailed(error)
 
 
 def _readIfThere(path: Path) -> Volume | None:

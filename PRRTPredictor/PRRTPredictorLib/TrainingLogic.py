@@ -8,18 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from PRRTPredictorCore.cohort.describe import TableOne, table_one
 from PRRTPredictorCore.cohort.table import check_cohort
-from PRRTPredictorCore.errors import Code, ModelRefused, PRRTError
+from PRRTPredictorCore.errors import Code, ModelRefused
 from PRRTPredictorCore.evaluation.results import RunResults, read_results
 from PRRTPredictorCore.models.registry import MODELS
 from PRRTPredictorCore.prediction.card import ModelCard, read_card
 from PRRTPredictorCore.records import Cohort
 from PRRTPredictorCore.training.manifest import MANIFEST_NAME
 from PRRTPredictorCore.training.store import RunStore
-from PRRTPredictorLib.Worker import Installer, Job, OnFailed, OnLine, OnProgress, StartJob
+from PRRTPredictorLib.Worker import Job, OnFailed, OnLine, OnProgress
+from PRRTPredictorLib.WorkerLogic import WorkerLogic
 
 RunState = Literal["new", "resumable", "finished"]
 
@@ -79,15 +80,8 @@ class CohortCheck:
     tableOne: TableOne | None
 
 
-class TrainingLogic:
+class TrainingLogic(WorkerLogic):
     """Checks a cohort, trains on it, reads what came out.
-
-    Parameters
-    ----------
-    startJob : callable
-        Starts the child processes.
-    dependencies : Dependencies, optional
-        Asked before a child starts; None where everything is known to be there.
 
     Examples
     --------
@@ -95,10 +89,6 @@ class TrainingLogic:
     >>> results = logic.train(TrainingPlan(Path("cohort.csv"), Path("run"), models=("rf_labs", "pet_labs")))
     >>> [(model.name, model.auroc.mean) for model in results.models]
     """
-
-    def __init__(self, startJob: StartJob = Job.start, dependencies: Installer | None = None) -> None:
-        self._startJob = startJob
-        self._dependencies = dependencies
 
     def checkCohort(self, path: Path) -> CohortCheck:
         """Check every row of a cohort table; works before anything is installed.
@@ -159,8 +149,15 @@ class TrainingLogic:
         PRRTError
             Packages are missing, or the child cannot be started. What is wrong with the cohort reaches ``onFailed``.
         """
-        read = _reading(lambda answer: read_results(plan.run), onFinished, onFailed)
-        return self._launch(plan.words(), read, onProgress, onLine, onFailed)
+        self._install()
+        return self._launch(
+            plan.words(),
+            lambda _answer: read_results(plan.run),
+            onProgress=onProgress,
+            onLine=onLine,
+            onFinished=onFinished,
+            onFailed=onFailed,
+        )
 
     def train(
         self, plan: TrainingPlan, onProgress: OnProgress | None = None, onLine: OnLine | None = None
@@ -197,9 +194,15 @@ class TrainingLogic:
         onFailed: OnFailed | None = None,
     ) -> Job:
         """Pack the fold ensemble of a finished model as a model folder; ``onFinished(ModelCard)``."""
-        read = _reading(lambda answer: read_card(out), onFinished, onFailed)
-        words = ["fit", f"--run={run}", f"--model={model}", f"--out={out}"]
-        return self._launch(words, read, onProgress, onLine, onFailed)
+        self._install()
+        return self._launch(
+            ["fit", f"--run={run}", f"--model={model}", f"--out={out}"],
+            lambda _answer: read_card(out),
+            onProgress=onProgress,
+            onLine=onLine,
+            onFinished=onFinished,
+            onFailed=onFailed,
+        )
 
     def writeReport(
         self,
@@ -211,38 +214,15 @@ class TrainingLogic:
         onFailed: OnFailed | None = None,
     ) -> Job:
         """Write figures and report of a run; ``onFinished`` receives the page's path."""
-        read = _reading(lambda answer: Path(run) / REPORT_NAME, onFinished, onFailed)
-        return self._launch(["report", str(run)], read, onProgress, onLine, onFailed)
-
-    def _launch(
-        self,
-        words: list[str],
-        onAnswer: Callable[[dict[str, Any]], None],
-        onProgress: OnProgress | None,
-        onLine: OnLine | None,
-        onFailed: OnFailed | None,
-    ) -> Job:
-        if self._dependencies is not None:
-            self._dependencies.ensure()
-        return self._startJob(words, onProgress=onProgress, onLine=onLine, onFinished=onAnswer, onFailed=onFailed)
-
-
-def _reading(
-    read: Callable[[dict[str, Any]], Any], onFinished: Callable[[Any], None] | None, onFailed: OnFailed | None
-) -> Callable[[dict[str, Any]], None]:
-    """Turn the child's answer into a record; one that cannot be read is a failure too."""
-
-    def onAnswer(answer: dict[str, Any]) -> None:
-        try:
-            result = read(answer)
-        except PRRTError as error:
-            if onFailed is not None:
-                onFailed(error)
-            return
-        if onFinished is not None:
-            onFinished(result)
-
-    return onAnswer
+        self._install()
+        return self._launch(
+            ["report", str(run)],
+            lambda _answer: Path(run) / REPORT_NAME,
+            onProgress=onProgress,
+            onLine=onLine,
+            onFinished=onFinished,
+            onFailed=onFailed,
+        )
 
 
 def _requireSameSettings(store: RunStore, plan: TrainingPlan) -> None:

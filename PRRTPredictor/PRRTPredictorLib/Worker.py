@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any
 
 from PRRTPredictorCore.errors import Cancelled, Code, PRRTError, RunFailed, error_from_json
 from PRRTPredictorLib.ProcessTree import ProcessTree, launchOptions
@@ -107,8 +107,8 @@ class Job:
         self._document: dict[str, Any] = {}
         self._error: PRRTError | None = None
         self._tree = ProcessTree(process)
-        self._answer = TailReader(process.stdout)
-        self._log = LineReader(process.stderr, self._take)
+        self._answer = TailReader(_piped(process.stdout))
+        self._log = LineReader(_piped(process.stderr), self._take)
 
     @classmethod
     def start(
@@ -293,26 +293,10 @@ class Job:
         return None
 
 
-class StartJob(Protocol):
-    """The part of :meth:`Job.start` that the logics need; tests give them another."""
-
-    def __call__(
-        self,
-        words: Sequence[str],
-        *,
-        onProgress: OnProgress | None = None,
-        onLine: OnLine | None = None,
-        onFinished: OnFinished | None = None,
-        onFailed: OnFailed | None = None,
-    ) -> Job:
-        """Start a ``prrt`` command."""
-
-
-class Installer(Protocol):
-    """The part of ``Dependencies`` that the logics need."""
-
-    def ensure(self) -> None:
-        """Install what is missing, after asking."""
+def _piped(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise ValueError("a job reads its child's output: start the process with pipes")
+    return stream
 
 
 def _environment() -> dict[str, str]:
