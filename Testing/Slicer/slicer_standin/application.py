@@ -195,7 +195,9 @@ class Application(Emitter):
     def showMainWindow(self) -> None:
         from .layout import LayoutManager
         from .main_window import makeMainWindow
+        from .views import findGraphics
 
+        findGraphics()
         self._layoutManager = LayoutManager(self.logics)
         self._mainWindow = makeMainWindow(self)
         self._mainWindow.show()

@@ -25,8 +25,12 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from .qt_signals import BoundSignal, connect, disconnect, slotErrors
 
-#: Property readers that Qt calls as virtual functions.
-_VIRTUAL_READERS = frozenset({"sizeHint", "minimumSizeHint", "spacing"})
+#: Property readers that Qt calls as virtual functions, by the class that declares them.
+_VIRTUAL_READERS = {
+    QtWidgets.QWidget: frozenset({"sizeHint", "minimumSizeHint"}),
+    QtWidgets.QLayout: frozenset({"spacing"}),
+    QtWidgets.QProgressBar: frozenset({"text"}),
+}
 
 #: Methods (none of them virtual) that hand out objects or lists.
 _HANDING_OUT = [
@@ -138,11 +142,12 @@ class _QtProperty:
 
     def __init__(self, base: type, name: str, writable: bool, typeName: str) -> None:
         self._base, self._name, self._writable, self._typeName = base, name, writable, typeName
+        self._isVirtual = any(name in names for kind, names in _VIRTUAL_READERS.items() if issubclass(base, kind))
 
     def __get__(self, owner: QtCore.QObject | None, ownerClass: type | None = None) -> Any:
         if owner is None:
             return getattr(self._base, self._name, self)  # static functions, such as QTimer.singleShot
-        if self._name in _VIRTUAL_READERS:
+        if self._isVirtual:
             return getattr(self._base, self._name)(owner)
         return adopt(QtCore.QObject.property(owner, self._name))
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
-from .pythonqt import QtGui, QtWidgets
+from .pythonqt import QtCore, QtGui, QtWidgets
 
 #: Window, button and highlight of Slicer's light style, as in the pictures.
 _WINDOW, _BASE, _HIGHLIGHT = "#efefef", "#ffffff", "#308cc6"
+
+#: What Qt says of every window off screen, and what concerns nobody.
+_SAID_OFF_SCREEN = frozenset({"This plugin does not support propagateSizeHints()"})
 
 
 def ensureApplication(fontScale: float = 1.0) -> QtWidgets.QApplication:
@@ -17,11 +22,18 @@ def ensureApplication(fontScale: float = 1.0) -> QtWidgets.QApplication:
     if application is None:
         if os.name == "posix" and not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
             os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+        QtCore.qInstallMessageHandler(_tell)
         application = QtWidgets.QApplication(["slicer_standin"])
         application.setStyle("Fusion")
         application.setPalette(_lightPalette())
     _setFont(application, fontScale)
     return application
+
+
+def _tell(kind: Any, context: Any, message: str) -> None:
+    """Qt's own messages go to stderr, as ever."""
+    if message not in _SAID_OFF_SCREEN:
+        print(message, file=sys.stderr)
 
 
 def _setFont(application: QtWidgets.QApplication, scale: float) -> None:

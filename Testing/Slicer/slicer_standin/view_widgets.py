@@ -116,13 +116,16 @@ class Bar(_Named):
         super().__init__()
         self._node, self._logic, self._offsetText = node, logic, offsetText
         self._slider, self._text = dress(QtWidgets.QSlider)(QtCore.Qt.Orientation.Horizontal), _label("")
+        self._letter = _label("")
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(12, 2, 12, 2)
-        row.addWidget(_label(node.GetLayoutLabel() or node.GetName()))
+        row.addWidget(self._letter)
         row.addWidget(self._slider, 1)
         row.addWidget(self._text, 0 if logic is not None else 1)
         self._slider.setVisible(logic is not None)
         self.setFixedHeight(max(28, QtGui.QFontMetrics(QtWidgets.QApplication.font()).height() + 8))
+        self._tag = node.AddObserver("ModifiedEvent", lambda caller, event: self.refresh())
+        self.refresh()
 
     def paintEvent(self, event: Any) -> None:
         colour = QtGui.QColor.fromRgbF(*self._node.GetLayoutColor())
@@ -132,7 +135,8 @@ class Bar(_Named):
         QtGui.QPainter(self).fillRect(self.rect, shade)
 
     def refresh(self) -> None:
-        """Show where the slice is now."""
+        """Show the view's letter and where the slice is now."""
+        self._letter.setText(self._node.GetLayoutLabel() or self._node.GetName())
         if self._logic is None:
             return
         limits, resolution = [0.0, 1.0], _reference(0.0)
@@ -141,6 +145,9 @@ class Bar(_Named):
         span = max(limits[1] - limits[0], 1e-6)
         self._slider.setValue(round(1000 * (self._logic.GetSliceOffset() - limits[0]) / span))
         self._text.setText(self._offsetText())
+
+    def release(self) -> None:
+        self._node.RemoveObserver(self._tag)
 
     def fitSliceToBackground(self) -> None:
         self._logic.FitSliceToBackground()
@@ -170,6 +177,7 @@ class _ViewWidget(_Named):
         self._pixels.update()
 
     def release(self) -> None:
+        self._bar.release()
         if isinstance(self._pixels, ViewPixels):
             self._pixels._view.release()
         self.setParent(None)

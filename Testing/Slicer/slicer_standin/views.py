@@ -18,6 +18,15 @@ from .strict import Strict
 Pixels = NDArray[np.uint8]
 
 
+def findGraphics() -> None:
+    """Let VTK find out how it can draw here: without an X server it says so once, and goes on without."""
+    vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_ERROR)
+    try:
+        vtk.vtkRenderWindow()
+    finally:
+        vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_INFO)
+
+
 class RenderedView(Strict):
     """A render window off screen with the displayable managers that Slicer has for this kind of view."""
 
@@ -148,7 +157,11 @@ class ThreeDView(RenderedView):
         self.logic = slicer.vtkMRMLViewLogic()
         self.logic.SetMRMLApplicationLogic(logics.application)
         self.logic.SetMRMLScene(logics.scene)
+        # The one public way to tell the logic its node lays a fresh node over it: keep what the layout said.
+        kept = slicer.vtkMRMLViewNode()
+        kept.CopyContent(node)
         self.logic.AddViewNode(node.GetLayoutName())
+        node.CopyContent(kept)
         self._manage(slicer.vtkMRMLThreeDViewDisplayableManagerFactory.GetInstance())
 
     def resetFocalPoint(self) -> None:
