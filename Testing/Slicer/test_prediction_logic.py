@@ -324,6 +324,8 @@ def test_a_real_child_predicts_a_made_patient(scene: Any, trained: TrainedRun, t
     added = logic.addResult(outcome, nodes.pet)
     assert added.pet is not None
     assert added.ct is not None
+    names = [node.GetName() for node in (added.pet, added.ct)]
+    assert names == ["SYNTHETIC Saliency PET", "SYNTHETIC Saliency CT"]
     assert logic.card(trained.model).name == "pet_ct_labs"
     assert left(temporary) == ["lab_contributions.png", "survival.png"]
     # A handed-over study gives the answer that the DICOM files give.

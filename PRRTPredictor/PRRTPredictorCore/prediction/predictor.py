@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from ..imaging.mapping import to_pet_geometry
 from ..imaging.preprocess import prepare_study
 from ..models.bundle import LoadedBundle, load_bundle
 from ..progress import Progress, silent
-from ..records import LABS, Labs, LoadedSeries, Notice, Prediction, PreparedStudy, Volume
+from ..records import LABS, Labs, LoadedSeries, Modality, Notice, Prediction, PreparedStudy, Volume
 from .ranges import range_notices
 from .sources import ImageSource, ct_of, pet_of
 
@@ -154,15 +154,17 @@ def predict(
     maps = answer.maps if saliency else None
     progress("predict", len(STAGES), len(STAGES), "done")
 
-    def on_the_patient(values: np.ndarray | None) -> Volume | None:
-        return None if values is None else to_pet_geometry(values, study.grid, loaded_pet.volume)
+    def on_the_patient(values: np.ndarray | None, seen: Modality) -> Volume | None:
+        if values is None:
+            return None
+        return replace(to_pet_geometry(values, study.grid, loaded_pet.volume), modality=seen)
 
     return PredictionResult(
         prediction=prediction,
         pet=loaded_pet,
         ct=loaded_ct,
-        pet_saliency=on_the_patient(maps.pet) if maps else None,
-        ct_saliency=on_the_patient(maps.ct) if maps else None,
+        pet_saliency=on_the_patient(maps.pet, "PT") if maps else None,
+        ct_saliency=on_the_patient(maps.ct, "CT") if maps else None,
         synthetic_patient=study.pet_acquisition.synthetic,
     )
 
