@@ -32,7 +32,7 @@ def cohortHtml(cohort: Cohort) -> str:
     refused = _("{n} violations in {rows} rows must be put right before training:").format(
         n=len(cohort.violations), rows=flow.refused
     )
-    remarks = [f"{exclusion.n} × {exclusion.reason}" for exclusion in flow.excluded]
+    remarks = [f"{exclusion.n} × {exclusion.reason}" for exclusion in flow.excluded if exclusion.n]
     remarks += [notice.message for notice in cohort.notices[:_NOTICES_SHOWN]]
     more = len(cohort.notices) - _NOTICES_SHOWN
     if more > 0:

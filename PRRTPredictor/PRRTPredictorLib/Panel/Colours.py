@@ -18,13 +18,3 @@ def isDark(widget: Any) -> bool:
 def alertColour(widget: Any) -> str:
     """Red for what must not be overlooked, as "#rrggbb"; never the only sign, always beside words."""
     return _ON_DARK if isDark(widget) else _ON_LIGHT
-
-
-def showAlert(label: Any, text: str, alert: bool = True) -> None:
-    """Show ``text`` in a label, in the alert colour with a sign before it or, with ``alert`` False, plainly.
-
-    An empty text hides the label.
-    """
-    label.setText(f"⚠ {text}" if alert and text else text)
-    label.setStyleSheet(f"color: {alertColour(label)}" if alert else "")
-    label.setVisible(bool(text))

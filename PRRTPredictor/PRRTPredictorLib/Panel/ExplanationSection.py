@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from slicer.i18n import tr as _
 
@@ -17,7 +17,9 @@ from PRRTPredictorLib.Display import SaliencyDisplay
 from PRRTPredictorLib.Messages import reporting
 from PRRTPredictorLib.Panel import Panel, Section, StoredResult
 from PRRTPredictorLib.Panel.Ask import Asks, AskUser
-from PRRTPredictorLib.Panel.Fields import Field, NodeField, RadioField
+from PRRTPredictorLib.Panel.Fields import NodeField, RadioField
+from PRRTPredictorLib.Panel.Fitting import breakLongText
+from PRRTPredictorLib.Panel.Labels import showText
 from PRRTPredictorLib.Scene import INFERNO, PET_HEAT
 
 
@@ -33,8 +35,6 @@ class ExplanationSection(Section):
         Where to write.
     """
 
-    buttonName: ClassVar[str] = "explanationCollapsibleButton"
-
     def __init__(
         self, ui: Any, panel: Panel, *, display: Any | None = None, export: Any = Export, asks: Asks | None = None
     ) -> None:
@@ -44,13 +44,12 @@ class ExplanationSection(Section):
         self.asks = asks or AskUser()
         self._shown: tuple[Any, ...] = ()
         self._applied: dict[str, Any] = {}
-        self._fields: tuple[Field, ...] = ()
 
     def connectWidgets(self) -> None:
         """Connect signals and finish what a .ui file cannot say."""
         ui = self.ui
         self._buttons = {"PET": ui.petSaliencyRadioButton, "CT": ui.ctSaliencyRadioButton}
-        self._fields = (RadioField("saliencyOf", self._buttons), NodeField("colour", ui.colourComboBox))
+        self.fields = (RadioField("saliencyOf", self._buttons), NodeField("colour", ui.colourComboBox))
         self._ofTheMap = (
             ui.thresholdSliderWidget,
             ui.opacitySliderWidget,
@@ -59,6 +58,7 @@ class ExplanationSection(Section):
             ui.hottestSpotButton,
             ui.exportSaliencyButton,
         )
+        breakLongText(ui.hottestSpotButton)
         ui.hottestSpotButton.connect("clicked(bool)", self.onJump)
         ui.exportReportButton.connect("clicked(bool)", self.onExportReport)
         ui.exportScreenshotsButton.connect("clicked(bool)", self.onExportScreenshots)
@@ -72,21 +72,14 @@ class ExplanationSection(Section):
         if node is not None and node.colour is None:
             scene = self.panel.scene
             node.colour = scene.GetNodeByID(INFERNO) or scene.GetNodeByID(PET_HEAT)
-        for field in self._fields:
-            field.bind(node)
         if node is None:
             self._clear()
             self._showReason()
         self._say("")
         super().setParameterNode(node)
 
-    def refresh(self) -> None:
+    def show(self, node: Any) -> None:
         """Show the chosen saliency; whatever has not changed is left alone."""
-        node = self.panel.parameterNode
-        if node is None:
-            return
-        for field in self._fields:
-            field.refresh()
         self._showReason()
         saliency = self.saliencyNode()
         with reporting():
@@ -243,13 +236,11 @@ class ExplanationSection(Section):
             reason = _("This model sees no images, so there is no saliency to show.")
         elif maps[node.saliencyOf] is None:
             reason = _("This model does not see the {image}.").format(image=node.saliencyOf)
-        self.ui.explanationReasonLabel.setText(escape(reason))
-        self.ui.explanationReasonLabel.setVisible(bool(reason))
+        showText(self.ui.explanationReasonLabel, escape(reason))
 
     def _written(self, path: Path) -> None:
         link = f'<a href="{escape(path.absolute().as_uri())}">{escape(path.name)}</a>'
         self._say(_("Written without identity: {link}").format(link=link))
 
     def _say(self, html: str) -> None:
-        self.ui.exportStatusLabel.setText(html)
-        self.ui.exportStatusLabel.setVisible(bool(html))
+        showText(self.ui.exportStatusLabel, html)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, ClassVar
+from typing import Any
 
 import qt
 from slicer.i18n import tr as _
@@ -11,8 +11,8 @@ from slicer.i18n import tr as _
 from PRRTPredictorCore.records import LABS
 from PRRTPredictorLib.LabSheet import LabEntry, LabSheet
 from PRRTPredictorLib.Panel import Panel, Section
-from PRRTPredictorLib.Panel.Colours import showAlert
 from PRRTPredictorLib.Panel.Fields import Field
+from PRRTPredictorLib.Panel.Labels import showAlert
 
 
 def labSheetOf(node: Any) -> LabSheet:
@@ -100,11 +100,9 @@ class DateField(Field):
 class LabsSection(Section):
     """Shows and keeps the blood values, and says at each field what is wrong with it."""
 
-    buttonName: ClassVar[str] = "labsCollapsibleButton"
-
     def __init__(self, ui: Any, panel: Panel) -> None:
         super().__init__(ui, panel)
-        self._fields: tuple[Field, ...] = (
+        self.fields = (
             *(NumberField(lab, getattr(ui, f"{lab}SpinBox")) for lab in LABS),
             DateField("labsDate", ui.labsDateCheckBox, ui.labsDateEdit),
             DateField("firstCycleDate", ui.firstCycleDateCheckBox, ui.firstCycleDateEdit),
@@ -116,19 +114,8 @@ class LabsSection(Section):
         for label in self._remarks.values():
             label.setVisible(False)
 
-    def setParameterNode(self, node: Any | None) -> None:
-        """Bind numbers and dates by hand; the units are bound in the .ui file."""
-        for field in self._fields:
-            field.bind(node)
-        super().setParameterNode(node)
-
-    def refresh(self) -> None:
+    def show(self, node: Any) -> None:
         """Show dates, remarks and the De Ritis ratio of the current values."""
-        node = self.panel.parameterNode
-        if node is None:
-            return
-        for field in self._fields:
-            field.refresh()
         sheet = labSheetOf(node)
         given = {lab for lab, entry in sheet.entries().items() if entry.given}
         remarks = sheet.remarks()

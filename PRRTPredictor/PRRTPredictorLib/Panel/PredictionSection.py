@@ -5,25 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import ctk
 import slicer
 from slicer.i18n import tr as _
 
 from PRRTPredictorCore.cohort.labs import lab_title
-from PRRTPredictorCore.errors import Cancelled, LabRefused, PRRTError
+from PRRTPredictorCore.errors import LabRefused, PRRTError
 from PRRTPredictorCore.models.bundle_files import METADATA
 from PRRTPredictorCore.prediction.card import ModelCard
 from PRRTPredictorCore.records import LABS
-from PRRTPredictorLib.Messages import reporting, showError
-from PRRTPredictorLib.Panel import Panel, Section, StoredResult
-from PRRTPredictorLib.Panel.Fields import Choice, ChoiceField, Field, PathField
+from PRRTPredictorLib.Messages import reporting
+from PRRTPredictorLib.Panel import Panel, StoredResult
+from PRRTPredictorLib.Panel.Fields import Choice, ChoiceField, PathField
+from PRRTPredictorLib.Panel.JobSection import JobSection, JobWidgets
+from PRRTPredictorLib.Panel.Labels import showText
 from PRRTPredictorLib.Panel.ModelCardView import cardHtml
 from PRRTPredictorLib.Panel.Pictures import Picture, chartOptions
 from PRRTPredictorLib.Panel.ResultView import resultHtml, warningsHtml
 from PRRTPredictorLib.Panel.StoredResult import AskedFor
-from PRRTPredictorLib.Panel.Words import badge, paragraph, refusalHtml, stepTitle, timeLeft
+from PRRTPredictorLib.Panel.Words import HasProgress, badge, paragraph, refusalHtml, stepTitle, timeLeft
 from PRRTPredictorLib.Volumes import removeVolumeNode
 
 
@@ -46,23 +48,18 @@ class _Model:
     stamp: tuple[int, ...]
 
 
-class PredictionSection(Section):
+class PredictionSection(JobSection):
     """Model card, Predict, progress and the result."""
-
-    buttonName: ClassVar[str] = "predictionCollapsibleButton"
 
     def __init__(self, ui: Any, panel: Panel) -> None:
         super().__init__(ui, panel)
         self._model: _Model | None = None
-        self._job: Any | None = None
-        self._asked: AskedFor | None = None
         self._shown: tuple[Any, ...] | None = None
-        self._fields: tuple[Field, ...] = ()
 
     def connectWidgets(self) -> None:
         """Connect signals and finish what a .ui file cannot say."""
         self.ui.modelPathLineEdit.filters = ctk.ctkPathLineEdit.Dirs
-        self._fields = (
+        self.fields = (
             PathField("modelFolder", self.ui.modelPathLineEdit),
             ChoiceField("device", self.ui.deviceComboBox, deviceChoices()),
         )
@@ -70,10 +67,19 @@ class PredictionSection(Section):
         self._survivalChart = Picture(self.ui.survivalChartLabel)
         self.ui.predictionNoticeLabel.setText(f"<i>{escape(_('Research use only. Not a diagnostic device.'))}</i>")
         self.ui.predictButton.connect("clicked(bool)", self.onPredict)
-        self.ui.predictionCancelButton.connect("clicked(bool)", self.onCancel)
-        self._say("")
-        self._showRunning(False)
+        super().connectWidgets()
         self._showResult(None)
+
+    def jobWidgets(self) -> JobWidgets:
+        """The widgets around a prediction."""
+        ui = self.ui
+        return JobWidgets(
+            progressBar=ui.predictionProgressBar,
+            cancelButton=ui.predictionCancelButton,
+            statusLabel=ui.predictionStatusLabel,
+            startButtons=(ui.predictButton,),
+            frozen=(ui.modelPathLineEdit, ui.deviceComboBox),
+        )
 
     def enter(self) -> None:
         """Look at the model folder again; it may have changed while another module was shown."""
@@ -82,84 +88,61 @@ class PredictionSection(Section):
 
     def setParameterNode(self, node: Any | None) -> None:
         """Begin to work on another parameter node."""
-        for field in self._fields:
-            field.bind(node)
         self._shown = None
         if node is None:
             self._showResult(None)
         else:
-            self._say("")
+            self.say("")
         super().setParameterNode(node)
 
-    def refresh(self) -> None:
+    def show(self, node: Any) -> None:
         """Show the model's card, the kept result and what is still missing."""
-        node = self.panel.parameterNode
-        if node is None:
-            return
-        for field in self._fields:
-            field.refresh()
         self._readModel(node.modelFolder)
         missing = self.missing()
-        self.ui.predictButton.setEnabled(not missing and self._job is None)
+        self.ui.predictButton.setEnabled(not missing and self.idle)
         self.ui.predictButton.toolTip = " ".join(missing) or _(
             "Predict progression-free survival for the study and laboratory values above."
         )
-        self._setText(self.ui.predictionMissingLabel, "<br>".join(map(escape, missing)) if self._job is None else "")
+        showText(self.ui.predictionMissingLabel, "<br>".join(map(escape, missing)) if self.idle else "")
         self._showResult(node)
 
     # --- what the user does
 
     def onPredict(self, _checked: bool = False) -> None:
         """Start the prediction in a child process."""
-        if self._job is not None:
-            return
         with reporting():
             node = self.panel.parameterNode
             sheet = self.panel.labSheet()
-            self._asked = StoredResult.askedFor(node, sheet)
-            self._say(_("Starting …"))
-            self.ui.predictionProgressBar.setRange(0, 0)
-            self._showRunning(True)
-            try:
-                self._job = self.panel.logic.start(
-                    node.petVolume,
-                    node.ctVolume,
-                    sheet,
-                    node.modelFolder,
-                    node.device,
-                    assumeUnits=node.assumeUnits,
-                    chartOptions=chartOptions(self.ui.labChartLabel),
-                    onProgress=self._onProgress,
-                    onFinished=self._onFinished,
-                    onFailed=self._onFailed,
-                )
-                self.panel.jobs.add(self._job)
-            finally:
-                if self._job is None:  # refused before it began; the error goes on to reporting()
-                    self._model = None  # it may be the model: look at it again
-                    self._ended("")
-            self.refresh()
-
-    def onCancel(self, _checked: bool = False) -> None:
-        """Stop the prediction; nothing of it is kept."""
-        if self._job is not None:
-            self._say(_("Cancelling …"))
-            with reporting():
-                self._job.cancel()
+            asked = StoredResult.askedFor(node, sheet)
+            self.begin(
+                self.panel.logic.start,
+                node.petVolume,
+                node.ctVolume,
+                sheet,
+                node.modelFolder,
+                node.device,
+                assumeUnits=node.assumeUnits,
+                chartOptions=chartOptions(self.ui.labChartLabel),
+                onFinished=lambda outcome: self._onPredicted(outcome, asked),
+            )
 
     # --- what the job tells
 
-    def _onProgress(self, progressed: Any) -> None:
-        self.ui.predictionProgressBar.setRange(0, progressed.total)
-        self.ui.predictionProgressBar.setValue(progressed.done)
+    def inWords(self, progressed: HasProgress) -> str:
+        """The step of the prediction, and the time left."""
         step = stepTitle(progressed.message) if progressed.message else _("Predicting")
-        self._say(escape(", ".join(part for part in (step, timeLeft(progressed.etaSeconds)) if part)))
+        return ", ".join(part for part in (step, timeLeft(progressed.etaSeconds)) if part)
 
-    def _onFinished(self, outcome: Any) -> None:
-        asked, node = self._asked, self.panel.parameterNode
-        self._ended("")
-        if node is None or asked is None or None in (asked.pet.GetScene(), asked.ct.GetScene()):
-            self._say(escape(_("The study has left the scene meanwhile; the result was discarded.")))
+    def lookAgain(self) -> None:
+        """It may be the model."""
+        self._model = None
+
+    def _onPredicted(self, outcome: Any, asked: AskedFor) -> None:
+        """Keep the result with the scene, in the place of the former one."""
+        node = self.panel.parameterNode
+        self.ended()
+        if node is None or None in (asked.pet.GetScene(), asked.ct.GetScene()):
+            self.say(escape(_("The study has left the scene meanwhile; the result was discarded.")))
             return
         former = (node.petSaliency, node.ctSaliency)
         nodes = self.panel.logic.addResult(outcome, asked.pet)
@@ -173,20 +156,6 @@ class PredictionSection(Section):
         for old in former:
             if old is not None and old is not nodes.pet and old is not nodes.ct:
                 removeVolumeNode(old)
-
-    def _onFailed(self, error: PRRTError) -> None:
-        if isinstance(error, Cancelled):
-            self._ended(escape(_("Cancelled.")))
-            return
-        self._model = None
-        self._ended(refusalHtml(error))
-        showError(error)
-
-    def _ended(self, said: str) -> None:
-        self._job = self._asked = None
-        self._showRunning(False)
-        self._say(said)
-        self.refresh()
 
     # --- what is missing
 
@@ -229,7 +198,7 @@ class PredictionSection(Section):
                 refusal = error
         self._model = _Model(folder, card, refusal, stamp)
         text = cardHtml(card) if card else f"{badge(_('Unusable'))} {refusalHtml(refusal)}" if refusal else ""
-        self._setText(self.ui.modelCardLabel, text)
+        showText(self.ui.modelCardLabel, text)
 
     def _showResult(self, node: Any | None) -> None:
         """Show the kept result while it belongs to the volumes shown; say when labs or model have changed since."""
@@ -245,34 +214,16 @@ class PredictionSection(Section):
         try:
             document = StoredResult.stored(node)
         except PRRTError as error:
-            self._setText(self.ui.predictionResultLabel, refusalHtml(error))
+            showText(self.ui.predictionResultLabel, refusalHtml(error))
             for label in (self.ui.predictionWarningsLabel, self.ui.labChartLabel, self.ui.survivalChartLabel):
                 label.hide()
             return
         changed = _("Laboratory values or model have changed since: predict again.")
         stale = "" if current else paragraph(f"{badge(_('Out of date'))} {escape(changed)}")
-        self._setText(self.ui.predictionResultLabel, stale + resultHtml(document))
-        self._setText(self.ui.predictionWarningsLabel, warningsHtml(document))
+        showText(self.ui.predictionResultLabel, stale + resultHtml(document))
+        showText(self.ui.predictionWarningsLabel, warningsHtml(document))
         self._labChart.show(StoredResult.chart(node, "lab_contributions"))
         self._survivalChart.show(StoredResult.chart(node, "survival"))
-
-    def _showRunning(self, running: bool) -> None:
-        """Progress and Cancel while it runs; what the run was started with must not change meanwhile."""
-        self.ui.predictionProgressBar.setVisible(running)
-        self.ui.predictionCancelButton.setVisible(running)
-        for widget in (self.ui.modelPathLineEdit, self.ui.deviceComboBox):
-            widget.setEnabled(not running)
-        if running:
-            self.ui.predictButton.setEnabled(False)
-
-    def _say(self, html: str) -> None:
-        self._setText(self.ui.predictionStatusLabel, html)
-
-    @staticmethod
-    def _setText(label: Any, html: str) -> None:
-        """An empty label takes no room."""
-        label.setText(html)
-        label.setVisible(bool(html))
 
 
 def _stamp(folder: Path) -> tuple[int, ...]:

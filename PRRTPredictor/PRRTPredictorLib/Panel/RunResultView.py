@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 from PRRTPredictorCore.evaluation.results import ModelResult, RunResults
 from PRRTPredictorCore.evaluation.summary import mean_and_error
 from PRRTPredictorLib.Messages import reporting
+from PRRTPredictorLib.Panel.Fitting import stackLongRows
 from PRRTPredictorLib.Panel.Words import badge, paragraph
 from PRRTPredictorLib.TrainingLogic import CohortCheck
 
@@ -43,6 +44,7 @@ class RunResultView:
             view.verticalHeader().setDefaultSectionSize(round(1.5 * view.fontMetrics().height()))
         for title in (_("ROC curves"), _("Precision–recall curves"), _("Bars of the metrics")):
             ui.plotComboBox.addItem(title)
+        stackLongRows(ui.plotRow, ui.deployRow)
         ui.showPlotsButton.connect("clicked(bool)", self.onShowPlots)
         ui.plotComboBox.connect("currentIndexChanged(int)", self.onChooseChart)
         self.clear()

@@ -18,8 +18,8 @@ from typing import Any
 import slicer
 
 from PRRTPredictorCore.prediction.document import PredictionDocument, read_document, to_json
+from PRRTPredictorLib.PredictionLogic import CHARTS
 
-CHARTS = ("lab_contributions", "survival")
 _PET_ROLE, _CT_ROLE = "PRRTPredictor.predictedPet", "PRRTPredictor.predictedCt"
 _INPUTS = "PRRTPredictor.predictedFrom"
 _CHART = "PRRTPredictor.chart."

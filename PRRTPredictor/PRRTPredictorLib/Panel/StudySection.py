@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import qt
 import slicer
@@ -20,8 +20,8 @@ from PRRTPredictorLib.DemoPatient import createDemoPatient, demoClinic
 from PRRTPredictorLib.Display import showStudy
 from PRRTPredictorLib.Messages import describe, reporting
 from PRRTPredictorLib.Panel import Panel, Section
-from PRRTPredictorLib.Panel.Colours import showAlert
 from PRRTPredictorLib.Panel.Fitting import breakLongText
+from PRRTPredictorLib.Panel.Labels import showAlert
 from PRRTPredictorLib.Panel.ProgressDialog import progressDialog
 from PRRTPredictorLib.Panel.StudyWords import describeStudy, studyUidOf
 from PRRTPredictorLib.Study import addStudy, loadPair
@@ -32,8 +32,6 @@ VISIBLE_ROWS = 5
 
 class StudySection(Section):
     """Chooses the study: fills ``petVolume`` and ``ctVolume`` of the parameter node."""
-
-    buttonName: ClassVar[str] = "studyCollapsibleButton"
 
     def __init__(self, ui: Any, panel: Panel) -> None:
         super().__init__(ui, panel)
@@ -71,11 +69,8 @@ class StudySection(Section):
         self._shown = None
         super().setParameterNode(node)
 
-    def refresh(self) -> None:
+    def show(self, node: Any) -> None:
         """Say what is loaded, when that has changed."""
-        node = self.panel.parameterNode
-        if node is None:
-            return
         volumes = (node.petVolume, node.ctVolume)
         self.ui.showVolumesButton.setEnabled(None not in volumes)
         if volumes != self._shown:

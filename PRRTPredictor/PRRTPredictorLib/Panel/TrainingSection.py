@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import ctk
 import qt
 from slicer.i18n import tr as _
 
-from PRRTPredictorCore.errors import Cancelled, PRRTError
+from PRRTPredictorCore.errors import PRRTError
 from PRRTPredictorCore.models.registry import MODELS
 from PRRTPredictorLib import Results
-from PRRTPredictorLib.Messages import reporting, showError
-from PRRTPredictorLib.Panel import Panel, Section
+from PRRTPredictorLib.Messages import reporting
+from PRRTPredictorLib.Panel import Panel
 from PRRTPredictorLib.Panel.CohortView import ViolationsView, cohortHtml
-from PRRTPredictorLib.Panel.Fields import ChecklistField, Choice, ChoiceField, Field, PathField
+from PRRTPredictorLib.Panel.Fields import ChecklistField, Choice, ChoiceField, PathField
+from PRRTPredictorLib.Panel.JobSection import JobSection, JobWidgets
+from PRRTPredictorLib.Panel.Labels import showText
 from PRRTPredictorLib.Panel.PredictionSection import deviceChoices
 from PRRTPredictorLib.Panel.Resizing import RowsFit
 from PRRTPredictorLib.Panel.RunLog import RunLog, trainingWords
 from PRRTPredictorLib.Panel.RunResultView import RunResultView
-from PRRTPredictorLib.Panel.Words import refusalHtml
+from PRRTPredictorLib.Panel.Words import HasProgress, refusalHtml
 from PRRTPredictorLib.TrainingLogic import TrainingPlan
 
 
-class TrainingSection(Section):
+class TrainingSection(JobSection):
     """Cohort, plan, Start/Resume/Cancel, progress, log and results.
 
     Parameters
@@ -34,14 +36,10 @@ class TrainingSection(Section):
         Gives the functions of ``PRRTPredictorLib.Results``.
     """
 
-    buttonName: ClassVar[str] = "trainingCollapsibleButton"
-
     def __init__(self, ui: Any, panel: Panel, *, results: Any = Results) -> None:
         super().__init__(ui, panel)
         self._results = results
-        self._job: Any | None = None
         self._known: tuple[TrainingPlan, str, PRRTError | None] | None = None
-        self._fields: tuple[Field, ...] = ()
 
     def connectWidgets(self) -> None:
         """Connect signals and finish what a .ui file cannot say."""
@@ -49,7 +47,7 @@ class TrainingSection(Section):
         ui.cohortPathLineEdit.filters = ctk.ctkPathLineEdit.Files
         ui.runPathLineEdit.filters = ctk.ctkPathLineEdit.Dirs
         models = tuple(Choice(spec.name, spec.title, _sees(spec)) for spec in MODELS.values())
-        self._fields = (
+        self.fields = (
             PathField("cohortFile", ui.cohortPathLineEdit),
             PathField("runFolder", ui.runPathLineEdit),
             ChecklistField("models", ui.modelsList, models),
@@ -63,14 +61,24 @@ class TrainingSection(Section):
         for button, slot in (
             (ui.checkCohortButton, self.onCheckCohort),
             (ui.trainButton, self.onTrain),
-            (ui.trainingCancelButton, self.onCancel),
             (ui.openReportButton, self.onOpenReport),
             (ui.deployButton, self.onDeploy),
         ):
             button.connect("clicked(bool)", slot)
-        self._say("")
-        self._setText(ui.cohortSummaryLabel, "")
-        self._showRunning(False)
+        showText(ui.cohortSummaryLabel, "")
+        super().connectWidgets()
+
+    def jobWidgets(self) -> JobWidgets:
+        """The widgets around a run, a report and a packing."""
+        ui = self.ui
+        plan = (ui.cohortPathLineEdit, ui.runPathLineEdit, ui.modelsList, ui.presetComboBox, ui.foldsSpinBox)
+        return JobWidgets(
+            progressBar=ui.trainingProgressBar,
+            cancelButton=ui.trainingCancelButton,
+            statusLabel=ui.trainingStatusLabel,
+            startButtons=(ui.trainButton, ui.checkCohortButton),
+            frozen=(*plan, ui.repeatsSpinBox, ui.seedSpinBox, ui.trainingDeviceComboBox, ui.trainingResultFrame),
+        )
 
     def enter(self) -> None:
         """Look at the run folder again; it may have changed while another module was shown."""
@@ -79,33 +87,25 @@ class TrainingSection(Section):
 
     def setParameterNode(self, node: Any | None) -> None:
         """Begin to work on another parameter node."""
-        for field in self._fields:
-            field.bind(node)
         self._known = None
         self._tables.clear()
         self._violations.show(())
-        self._setText(self.ui.cohortSummaryLabel, "")
+        showText(self.ui.cohortSummaryLabel, "")
         super().setParameterNode(node)
 
-    def refresh(self) -> None:
+    def show(self, node: Any) -> None:
         """Show the plan, what is missing, and the results of a finished run."""
-        node = self.panel.parameterNode
-        if node is None:
-            return
-        for field in self._fields:
-            field.refresh()
         state, refusal = self._state()
         missing = self._missing(node)
         if refusal is not None:
             missing = [*missing, refusalHtml(refusal)]
         if state == "finished" and not missing:
             missing = [escape(_("This run is finished. For another one choose another run folder."))]
-        idle = self._job is None
         self.ui.trainButton.setText(_("Resume") if state == "resumable" else _("Start"))
-        self.ui.trainButton.setEnabled(idle and not missing)
-        self.ui.checkCohortButton.setEnabled(idle and node.cohortFile != Path())
-        self._setText(self.ui.trainingMissingLabel, "<br>".join(missing) if idle else "")
-        if idle:
+        self.ui.trainButton.setEnabled(self.idle and not missing)
+        self.ui.checkCohortButton.setEnabled(self.idle and node.cohortFile != Path())
+        showText(self.ui.trainingMissingLabel, "<br>".join(missing) if self.idle else "")
+        if self.idle:
             self._showResults(node.runFolder if state == "finished" else None)
 
     def plan(self) -> TrainingPlan:
@@ -128,99 +128,68 @@ class TrainingSection(Section):
         """Check the table, and describe the cohort."""
         self._violations.show(())
         self._tables.showTableOne(None)
-        self._setText(self.ui.cohortSummaryLabel, "")
+        showText(self.ui.cohortSummaryLabel, "")
         with reporting():
             try:
                 check = self.panel.trainingLogic.checkCohort(self.panel.parameterNode.cohortFile)
             except PRRTError as error:
-                self._setText(self.ui.cohortSummaryLabel, refusalHtml(error))
+                showText(self.ui.cohortSummaryLabel, refusalHtml(error))
                 raise
-            self._setText(self.ui.cohortSummaryLabel, cohortHtml(check.cohort))
+            showText(self.ui.cohortSummaryLabel, cohortHtml(check.cohort))
             self._violations.show(check.cohort.violations)
             self._tables.showTableOne(check)
 
     def onTrain(self, _checked: bool = False) -> None:
         """Start the run, or go on with it."""
-        logic = self.panel.trainingLogic
         self._log.clear()
         self._tables.clear()
-        self._begin(
-            lambda callbacks: logic.start(self.plan(), onLine=self._log.add, onFinished=self._onTrained, **callbacks)
-        )
-
-    def onCancel(self, _checked: bool = False) -> None:
-        """Stop what runs; every finished fold is kept."""
-        if self._job is not None:
-            self._say(escape(_("Cancelling …")))
-            with reporting():
-                self._job.cancel()
+        with reporting():
+            self.begin(
+                self.panel.trainingLogic.start,
+                self.plan(),
+                onLine=self._log.add,
+                onFinished=lambda _results: self.ended(),
+            )
 
     def onOpenReport(self, _checked: bool = False) -> None:
         """Write the run's report, then open it."""
-        run = self.panel.parameterNode.runFolder
 
         def opened(page: Path) -> None:
-            self._ended(f'<a href="{escape(page.absolute().as_uri())}">{escape(page.name)}</a>')
+            self.ended(f'<a href="{escape(page.absolute().as_uri())}">{escape(page.name)}</a>')
             qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(page.absolute())))
 
-        self._begin(lambda callbacks: self.panel.trainingLogic.writeReport(run, onFinished=opened, **callbacks))
+        with reporting():
+            self.begin(self.panel.trainingLogic.writeReport, self.panel.parameterNode.runFolder, onFinished=opened)
 
     def onDeploy(self, _checked: bool = False) -> None:
         """Pack the chosen model and choose it for prediction."""
-        node = self.panel.parameterNode
+        run = self.panel.parameterNode.runFolder
         name = self._tables.chosenModel()
-        folder = node.runFolder.absolute() / "models" / name
+        folder = run.absolute() / "models" / name
 
         def packed(_card: Any) -> None:
-            self._ended(escape(_("{model} is chosen in the section Prediction.").format(model=MODELS[name].title)))
+            self.ended(escape(_("{model} is chosen in the section Prediction.").format(model=MODELS[name].title)))
             if self.panel.parameterNode is not None:
                 self.panel.parameterNode.modelFolder = folder
             self.ui.predictionCollapsibleButton.collapsed = False
 
-        self._begin(
-            lambda callbacks: self.panel.trainingLogic.packModel(
-                node.runFolder, name, folder, onFinished=packed, **callbacks
-            )
-        )
+        with reporting():
+            self.begin(self.panel.trainingLogic.packModel, run, name, folder, onFinished=packed)
 
     # --- what the job tells
 
-    def _begin(self, start: Any) -> None:
-        """Start a job through ``start(callbacks)``; whatever is refused leaves the panel as it was."""
-        if self._job is not None:
-            return
-        with reporting():
-            self._say(escape(_("Starting …")))
-            self.ui.trainingProgressBar.setRange(0, 0)
-            self._showRunning(True)
-            try:
-                self._job = start({"onProgress": self._onProgress, "onFailed": self._onFailed})
-                self.panel.jobs.add(self._job)
-            finally:
-                if self._job is None:
-                    self._ended("")
-            self.refresh()
+    def inWords(self, progressed: HasProgress) -> str:
+        """The fold, its model and the time left; of a report or a packing, its stage."""
+        return trainingWords(progressed)
 
-    def _onProgress(self, progressed: Any) -> None:
-        self.ui.trainingProgressBar.setRange(0, progressed.total)
-        self.ui.trainingProgressBar.setValue(progressed.done)
-        self._say(escape(trainingWords(progressed)))
+    def cancelledWords(self) -> str:
+        """Nothing is lost but the fold that was being trained."""
+        return _("Cancelled. Every finished fold is kept; Resume goes on from there.")
 
-    def _onTrained(self, _results: Any = None) -> None:
-        self._ended("")
-
-    def _onFailed(self, error: PRRTError) -> None:
-        if isinstance(error, Cancelled):
-            self._ended(escape(_("Cancelled. Every finished fold is kept; Resume goes on from there.")))
-            return
-        self._ended(refusalHtml(error))
-        showError(error)
-
-    def _ended(self, said: str) -> None:
-        self._job = self._known = None
-        self._showRunning(False)
-        self._say(said)
-        self.refresh()
+    def ended(self, html: str = "") -> None:
+        """Look at the run folder again: the job has written there, however it ended."""
+        self._known = None
+        super().ended(html)
 
     # --- what is seen
 
@@ -255,27 +224,6 @@ class TrainingSection(Section):
             return
         with reporting():
             self._tables.show(run, self.panel.trainingLogic.results(run))
-
-    def _showRunning(self, running: bool) -> None:
-        """Progress and Cancel while it runs; what the run was started with must not change meanwhile."""
-        ui = self.ui
-        ui.trainingProgressBar.setVisible(running)
-        ui.trainingCancelButton.setVisible(running)
-        plan = (ui.cohortPathLineEdit, ui.runPathLineEdit, ui.modelsList, ui.presetComboBox, ui.foldsSpinBox)
-        for widget in (*plan, ui.repeatsSpinBox, ui.seedSpinBox, ui.trainingDeviceComboBox, ui.trainingResultFrame):
-            widget.setEnabled(not running)
-        if running:
-            ui.trainButton.setEnabled(False)
-            ui.checkCohortButton.setEnabled(False)
-
-    def _say(self, html: str) -> None:
-        self._setText(self.ui.trainingStatusLabel, html)
-
-    @staticmethod
-    def _setText(label: Any, html: str) -> None:
-        """An empty label takes no room."""
-        label.setText(html)
-        label.setVisible(bool(html))
 
 
 def _isFile(path: Path) -> bool:

@@ -2,15 +2,16 @@
 
 A section gets the widgets of the .ui file and the panel, which gives it everything else (:class:`Panel`). What the
 user chose lives in the parameter node alone, so that it is saved with the scene; a section shows what stands there
-(:meth:`Section.refresh`) and writes there what the user does.
+(:meth:`Section.show`) and writes there what the user does.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from PRRTPredictorLib.LabSheet import LabSheet
+    from PRRTPredictorLib.Panel.Fields import Field
     from PRRTPredictorLib.Panel.JobTimer import JobTimer
 
 
@@ -19,8 +20,8 @@ class Panel(Protocol):
 
     Attributes
     ----------
-    parameterNode : PRRTPredictorParameterNode or None
-        None while the scene is being closed.
+    parameterNode : PRRTPredictorParameterNode
+        None while the scene is being closed; no section is asked to show anything then.
     logic : PRRTPredictorLogic
     trainingLogic : TrainingLogic
     scene : vtkMRMLScene
@@ -30,7 +31,7 @@ class Panel(Protocol):
         Slicer's DICOM database; None in an application without one. It may be closed.
     """
 
-    parameterNode: Any | None
+    parameterNode: Any
     logic: Any
     trainingLogic: Any
     scene: Any
@@ -49,14 +50,19 @@ class Section:
     ui : object
         The widgets of the .ui file by name (``slicer.util.childWidgetVariables``).
     panel : Panel
-    """
 
-    buttonName: ClassVar[str] = ""
-    """Name of the section's ctkCollapsibleButton in the .ui file."""
+    Attributes
+    ----------
+    fields : tuple of Field
+        The widgets that follow the parameter node by hand; the others are bound in the .ui file.
+    """
 
     def __init__(self, ui: Any, panel: Panel) -> None:
         self.ui = ui
         self.panel = panel
+        self.fields: tuple[Field, ...] = ()
+
+    # --- what a section makes its own
 
     def connectWidgets(self) -> None:
         """Connect signals and finish what a .ui file cannot say; called once, before there is a parameter node."""
@@ -64,13 +70,26 @@ class Section:
     def enter(self) -> None:
         """The user opened the module; the parameter node is set already."""
 
-    def setParameterNode(self, node: Any | None) -> None:
-        """Begin to work on another parameter node; None when the scene closes."""
-        if node is not None:
-            self.refresh()
-
-    def refresh(self) -> None:
+    def show(self, node: Any) -> None:
         """Show the state of the parameter node; called after each of its changes, so it must be quick."""
 
     def close(self) -> None:
         """Let go of everything: the module or the application ends."""
+
+    # --- what all have in common
+
+    def setParameterNode(self, node: Any | None) -> None:
+        """Begin to work on another parameter node; None when the scene closes."""
+        for field in self.fields:
+            field.bind(node)
+        if node is not None:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Show the state of the parameter node; nothing to do while there is none."""
+        node = self.panel.parameterNode
+        if node is None:
+            return
+        for field in self.fields:
+            field.refresh()
+        self.show(node)
