@@ -94,9 +94,9 @@ class SaliencyDisplay:
         self._opacity = SALIENCY_OPACITY
         self._colour: Any | None = None
         self._surfaceVisible = False
-        self._pet: Any | None = None
-        self._ct: Any | None = None
-        self._saliency: Any | None = None
+        self._pet: Any = None  # the three are None while nothing is shown
+        self._ct: Any = None
+        self._saliency: Any = None
         self._grid: tuple[Any, SurfaceGrid] | None = None
 
     @property
@@ -261,7 +261,7 @@ class SaliencyDisplay:
                 viewNode(self._scene, "vtkMRMLViewNode", name)
 
     def _window(self) -> None:
-        colour = self._colour if self._present(self._colour) else self._defaultColour()
+        colour: Any = self._colour if self._present(self._colour) else self._defaultColour()
         had = self._saliency.GetScalarVolumeDisplayNode() is not None
         display = showWindow(self._saliency, (0.0, 1.0), colour.GetID(), threshold=self._threshold)
         if not had:

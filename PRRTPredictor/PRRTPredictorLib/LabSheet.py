@@ -71,8 +71,8 @@ class LabSheet:
         """
         entries = self.entries()
         labs = make_labs(
-            *(entry.value for entry in entries.values()),
-            units=LabUnits(*(entry.unit for entry in entries.values())),
+            **{name: entry.value for name, entry in entries.items()},
+            units=LabUnits(**{name: entry.unit for name, entry in entries.items()}),
             sampled_on=self.sampledOn,
         )
         self._checkDates()
@@ -166,7 +166,8 @@ class LabSheet:
 
 def _noticed(values: Mapping[str, float], code: str) -> str:
     """What the core remarks on these labs, the others being as nobody would remark on them."""
-    labs = Labs(*({**_UNREMARKABLE, **values}[name] for name in LABS))
+    ast, alt, ggt, cga = ({**_UNREMARKABLE, **values}[name] for name in LABS)
+    labs = Labs(ast, alt, ggt, cga)
     return " ".join(notice.message for notice in lab_notices(labs) if notice.code == code)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from typing import Any
@@ -18,7 +19,7 @@ _ROUNDS = 5
 
 def launchOptions() -> dict[str, Any]:
     """Keyword arguments of ``Popen``: no console window, and a process group of its own."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         hidden = subprocess.STARTUPINFO()
         hidden.dwFlags |= subprocess.STARTF_USESHOWWINDOW
         hidden.wShowWindow = subprocess.SW_HIDE
@@ -51,7 +52,7 @@ class ProcessTree:
             self._ending += alive
             if not alive:
                 break
-        if os.name != "nt":
+        if sys.platform != "win32":
             # Also reaches those whose parents have ended before them.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._root.pid, signal.SIGKILL)
@@ -83,7 +84,7 @@ class ProcessTree:
             root = psutil.Process(self._root.pid)
             return [one for one in (root, *root.children(recursive=True)) if _isAlive(one)]
         except psutil.NoSuchProcess:
-            return self._orphans() if os.name == "nt" else []
+            return self._orphans() if sys.platform == "win32" else []
 
     def _orphans(self) -> list[Any]:
         """On Windows, where a process keeps the identifier of its dead parent: the descendants of the dead root."""

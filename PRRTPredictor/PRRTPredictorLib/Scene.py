@@ -218,7 +218,7 @@ def showWindow(node: Any, window: tuple[float, float], colourId: str, threshold:
 def hottestSpot(volume: Volume) -> NDArray[np.float64]:
     """RAS position in mm, shape (3,), of the voxel with the highest value."""
     k, j, i = np.unravel_index(int(np.nanargmax(volume.array)), volume.shape)
-    return rasFromLps((volume.ijk_to_lps @ (i, j, k, 1.0))[:3])
+    return rasFromLps((volume.ijk_to_lps @ np.array((i, j, k, 1.0)))[:3])
 
 
 def _arrangeViews(
@@ -241,7 +241,7 @@ def _arrangeViews(
 
 def _centre(volume: Volume) -> NDArray[np.float64]:
     k, j, i = ((n - 1) / 2 for n in volume.shape)
-    return rasFromLps((volume.ijk_to_lps @ (i, j, k, 1.0))[:3])
+    return rasFromLps((volume.ijk_to_lps @ np.array((i, j, k, 1.0)))[:3])
 
 
 def _size(volume: Volume) -> float:

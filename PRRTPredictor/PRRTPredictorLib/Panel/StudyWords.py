@@ -15,7 +15,7 @@ def describeStudy(petNode: Any | None, ctNode: Any | None) -> list[str]:
     """What is loaded, line by line: each volume with its facts, then its notices."""
     if petNode is None and ctNode is None:
         return [_("No study is loaded.")]
-    lines = []
+    lines: list[str] = []
     for title, volumeNode in ((_("PET"), petNode), (_("CT"), ctNode)):
         lines += [_("{title}: not chosen.").format(title=title)] if volumeNode is None else _facts(title, volumeNode)
     return lines
