@@ -58,10 +58,13 @@ def test_every_letter_lies_within_the_picture(card: ModelCard, name: str, look: 
                 assert box.y0 >= -1 and box.y1 <= figure.bbox.height + 1, text.get_text()  # noqa: PT018
 
 
-@pytest.mark.parametrize("look", LOOKS)
-def test_no_number_lies_over_a_labs_name(card: ModelCard, look: ChartLook) -> None:
+@pytest.mark.parametrize("scale", [1.0, 0.01])
+@pytest.mark.parametrize("look", [*LOOKS, ChartLook(20)])
+def test_no_number_lies_over_a_labs_name(card: ModelCard, look: ChartLook, scale: float) -> None:
+    contributions = {name: scale * size for name, size in LABS.items()}
+    asked = replace(answer(lab_contribution_method="decision path"), lab_contributions=contributions)
     with _drawing("labs", look):
-        figure = draw_chart(LAB_CHART, answer(lab_contribution_method="decision path"), card, look)
+        figure = draw_chart(LAB_CHART, asked, card, look)
         assert figure is not None
         canvas = FigureCanvasAgg(figure)
         canvas.draw()

@@ -45,6 +45,9 @@ _GROUP_COLOURS = MappingProxyType({"long": LONG_COLOUR, "short": SHORT_COLOUR})
 _LETTER_WIDTH = 0.58
 """Of a sans-serif letter on average, as a share of the letters' size."""
 
+_LEAST_BAR = 0.35
+"""Share of its half of the axis that the longest bar must keep."""
+
 
 @dataclass(frozen=True)
 class ChartLook:
@@ -180,23 +183,26 @@ def lab_contributions(ax: Axes, values: Mapping[str, float], look: ChartLook) ->
     largest = float(np.max(np.abs(sizes), initial=0.0)) or 1.0
     decimals = max(1 - math.floor(math.log10(largest)), 0)  # two figures of the largest, the same places for all
     figures = [f"{size:+.{decimals}f}".replace("-", "\N{MINUS SIGN}") for size in sizes]
+    half = max((look.letters_a_line - max(len(input_title(name)) for name in values) - 1.5) / 2, 1.0)
+    # Each bar leaves room for the figure beyond its end, in letters of half the axis; where that would leave hardly
+    # any bar, the figures stand across the middle line.
+    rooms = np.array([1.0 - (len(text) + 2.0) / half for text in figures])
+    beyond = bool(rooms.min() >= _LEAST_BAR)
     for row, (size, text) in enumerate(zip(sizes, figures, strict=True)):
         ax.barh(row, size, height=0.62, color=LONG_COLOUR if size >= 0 else SHORT_COLOUR, linewidth=0)
+        right = (size >= 0) == beyond
         ax.annotate(
             text,
-            (size, row),
-            xytext=(4 if size >= 0 else -4, 0),
+            (size if beyond else 0.0, row),
+            xytext=(4 if right else -4, 0),
             textcoords="offset points",
-            ha="left" if size >= 0 else "right",
+            ha="left" if right else "right",
             va="center",
         )
+    limit = max(float(np.max(np.abs(sizes) / rooms)), largest) if beyond else largest
     ax.axvline(0, color=rcParams["axes.edgecolor"], lw=1.0)
     ax.set_yticks(range(len(sizes)), [input_title(name) for name in values])
     ax.set_ylim(len(sizes) - 0.5, -0.5)
-    # Each bar leaves room for the figure beside it, in letters of half the axis.
-    half = (look.letters_a_line - max(len(input_title(name)) for name in values) - 1.5) / 2
-    rooms = (max(1.0 - (len(text) + 2.0) / half, 0.25) for text in figures)
-    limit = max(float(np.max(np.abs(sizes) / np.array(list(rooms)))), largest)
     ax.set_xlim(-limit, limit)
     ax.set_xticks([])
     words = " PFS" if half >= len("◀ short PFS") else ""
