@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
-import sys
 import tempfile
 from datetime import date
 from pathlib import Path
@@ -20,19 +18,18 @@ from pathlib import Path
 import slicer
 
 from PRRTPredictor import REQUIREMENTS, PRRTPredictorLogic, PRRTTrainingLogic
-from PRRTPredictorCore.errors import PRRTError
 from PRRTPredictorCore.imaging.nrrd import write_nrrd
 from PRRTPredictorCore.prediction.document import to_json
-from PRRTPredictorCore.records import LABS, RESEARCH_USE_NOTICE
+from PRRTPredictorCore.records import LABS
 from PRRTPredictorLib.Database import findPair
 from PRRTPredictorLib.DemoPatient import createDemoPatient
 from PRRTPredictorLib.Dependencies import Dependencies
+from PRRTPredictorLib.Headless import printProgress, runAndExit
 from PRRTPredictorLib.LabSheet import LabEntry, LabSheet
-from PRRTPredictorLib.Messages import describe
 from PRRTPredictorLib.PredictionLogic import PredictionOutcome
 from PRRTPredictorLib.Study import addStudy, loadPair
 from PRRTPredictorLib.TrainingLogic import TrainingPlan
-from PRRTPredictorLib.Worker import Job, Progressed
+from PRRTPredictorLib.Worker import Job
 
 DEMO_LABS = {"ast": 28.0, "alt": 25.0, "ggt": 61.0, "cga": 419.0}
 
@@ -85,7 +82,7 @@ def predict(arguments: argparse.Namespace) -> PredictionOutcome:
     nodes = addStudy(slicer.mrmlScene, loadPair(pair), pair)
     entries = {lab: LabEntry(getattr(arguments, lab), getattr(arguments, f"{lab}_unit")) for lab in LABS}
     sheet = LabSheet(**entries, sampledOn=arguments.labs_date, firstCycle=arguments.first_cycle)
-    outcome = logic.predict(nodes.pet, nodes.ct, sheet, arguments.model, arguments.device, onProgress=say)
+    outcome = logic.predict(nodes.pet, nodes.ct, sheet, arguments.model, arguments.device, onProgress=printProgress)
     added = logic.addResult(outcome, nodes.pet)
     if (added.pet is None) != (outcome.petSaliency is None):
         raise AssertionError("the saliency did not reach the scene")
@@ -95,12 +92,14 @@ def predict(arguments: argparse.Namespace) -> PredictionOutcome:
 def makeEverything(folder: Path, arguments: argparse.Namespace) -> None:
     """Made patients, a model trained on them in a minute or two, and a database with one more made patient."""
     Dependencies(REQUIREMENTS).ensure()
-    Job.start(["synth", f"--out={folder / 'cohort'}", "--patients=12", "--seed=5", "--jobs=2"], onProgress=say).wait()
+    Job.start(
+        ["synth", f"--out={folder / 'cohort'}", "--patients=12", "--seed=5", "--jobs=2"], onProgress=printProgress
+    ).wait()
     training = PRRTTrainingLogic()
     plan = TrainingPlan(
         folder / "cohort" / "cohort.csv", folder / "run", ("pet_ct_labs",), "quick", repeats=1, device="cpu", jobs=1
     )
-    training.train(plan, onProgress=say)
+    training.train(plan, onProgress=printProgress)
     training.packModel(plan.run, "pet_ct_labs", folder / "model").wait()
     (folder / "database").mkdir()
     openDatabase(folder / "database")
@@ -117,17 +116,4 @@ def openDatabase(folder: Path) -> None:
         raise SystemExit(f"no DICOM database in {folder}")
 
 
-def say(progress: Progressed) -> None:
-    print(f"{progress.stage} {progress.done}/{progress.total} {progress.message}", file=sys.stderr, flush=True)
-
-
-status = 1  # unless we get to the end
-try:
-    print(RESEARCH_USE_NOTICE)
-    main()
-    status = 0
-except PRRTError as error:
-    logging.error("%s: %s", error.code.value, describe(error))
-    status = error.exit_code
-finally:
-    slicer.util.exit(status)
+runAndExit(main)

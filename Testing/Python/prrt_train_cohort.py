@@ -10,22 +10,17 @@ Research use only.
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 import tempfile
 from math import isfinite
 from pathlib import Path
 
-import slicer
-
 from PRRTPredictor import REQUIREMENTS, PRRTTrainingLogic
 from PRRTPredictorCore.cohort.text import format_check
-from PRRTPredictorCore.errors import Cancelled, PRRTError
+from PRRTPredictorCore.errors import Cancelled
 from PRRTPredictorCore.evaluation.results import RunResults
 from PRRTPredictorCore.models.registry import MODELS
-from PRRTPredictorCore.records import RESEARCH_USE_NOTICE
 from PRRTPredictorLib.Dependencies import Dependencies
-from PRRTPredictorLib.Messages import describe
+from PRRTPredictorLib.Headless import printProgress, runAndExit
 from PRRTPredictorLib.TrainingLogic import TrainingPlan
 from PRRTPredictorLib.Worker import Job, Progressed
 
@@ -58,7 +53,7 @@ def main() -> None:
     logic = PRRTTrainingLogic(dependencies=Dependencies(REQUIREMENTS))
     check = logic.checkCohort(plan.cohort)
     print(format_check(check.cohort))
-    printTableTwo(logic.train(plan, onProgress=say))
+    printTableTwo(logic.train(plan, onProgress=printProgress))
     logic.writeReport(plan.run).wait()
     if arguments.pack is not None:
         logic.packModel(plan.run, arguments.pack, arguments.model).wait()
@@ -71,7 +66,7 @@ def tryItOut() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         made = folder / "cohort"
-        Job.start(["synth", f"--out={made}", "--patients=12", "--seed=5", "--jobs=2"], onProgress=say).wait()
+        Job.start(["synth", f"--out={made}", "--patients=12", "--seed=5", "--jobs=2"], onProgress=printProgress).wait()
         plan = TrainingPlan(
             made / "cohort.csv", folder / "run", ("rf_labs", "pet_labs"), "quick", repeats=1, device="cpu", jobs=1
         )
@@ -80,7 +75,7 @@ def tryItOut() -> None:
         require(logic.runState(plan.run, plan) == "new", "the run is not new")
         cancelInTheMiddle(logic, plan)
         require(logic.runState(plan.run, plan) == "resumable", "the run cannot be resumed")
-        results = logic.train(plan, onProgress=say)
+        results = logic.train(plan, onProgress=printProgress)
         require([model.name for model in results.models] == ["rf_labs", "pet_labs"], "a model is missing")
         require(logic.runState(plan.run, plan) == "finished", "the run is not finished")
         printTableTwo(results)
@@ -123,18 +118,4 @@ def printTableTwo(results: RunResults) -> None:
         )
 
 
-def say(progress: Progressed) -> None:
-    eta = "" if progress.etaSeconds is None else f", {progress.etaSeconds / 60:.0f} min left"
-    print(f"{progress.stage} {progress.done}/{progress.total} {progress.message}{eta}", file=sys.stderr, flush=True)
-
-
-status = 1  # unless we get to the end
-try:
-    print(RESEARCH_USE_NOTICE)
-    main()
-    status = 0
-except PRRTError as error:
-    logging.error("%s: %s", error.code.value, describe(error))
-    status = error.exit_code
-finally:
-    slicer.util.exit(status)
+runAndExit(main)
