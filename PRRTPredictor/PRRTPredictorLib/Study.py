@@ -19,7 +19,7 @@ from PRRTPredictorCore.dicom.headers import flat_headers, open_file, text
 from PRRTPredictorCore.dicom.scan import SeriesScan, scan_series, series_name
 from PRRTPredictorCore.dicom.series import check_geometry, ct_of_stack, loaded_series, require_hounsfield
 from PRRTPredictorCore.dicom.suv import pet_of_stack, suv_scale
-from PRRTPredictorCore.errors import Code, DicomRefused, InputRefused
+from PRRTPredictorCore.errors import Code, DicomRefused, InputRefused, PRRTError
 from PRRTPredictorCore.progress import Progress, silent
 from PRRTPredictorCore.records import MODALITY_NAMES, LoadedSeries, Modality, Notice, PetCtPair, Unit
 from PRRTPredictorLib.Database import DicomDatabase
@@ -39,6 +39,7 @@ __all__ = [
     "loadPair",
     "seriesFromNode",
     "studyFromNodes",
+    "suvPerUnitOf",
 ]
 
 _UNITS: dict[Modality, Unit] = {"PT": "SUVbw", "CT": "HU"}
@@ -215,6 +216,24 @@ def studyFromNodes(
         )
     pet = _fromNode(petNode, "PT", database, assumeUnits)
     return _ofOnePatient(LoadedStudy(pet, _fromNode(ctNode, "CT", database, assumeUnits)))
+
+
+def suvPerUnitOf(petNode: Any, database: DicomDatabase | None) -> float | None:
+    """What one unit of a PET that Slicer loaded is worth in SUVbw, by the headers of its files.
+
+    Where the slices differ, their median: for a window, not for values. None where the node states its unit itself,
+    where it was changed since it was loaded, or where its files do not tell.
+    """
+    files = _filesOf(petNode, database)
+    if not files or unitOfNode(petNode) is not None:
+        return None
+    try:
+        scan = scan_series(files, "PT")
+        factors = suv_scale(scan.headers).factors
+        stackOfNode(petNode, scan, series_name("PT"), float(factors.max()))
+    except PRRTError:
+        return None
+    return float(np.median(factors))
 
 
 def _fromNode(node: Any, modality: Modality, database: DicomDatabase | None, assumeUnits: bool) -> LoadedSeries:

@@ -11,8 +11,9 @@ import pytest
 from panel_driver import only_error, panel_in_view
 
 from PRRTPredictorCore.cohort.synthetic import SyntheticPatient, make_patient
+from PRRTPredictorCore.dicom.suv import load_pet
 from PRRTPredictorCore.errors import Cancelled, Code
-from PRRTPredictorLib.Database import StudyRow
+from PRRTPredictorLib.Database import StudyRow, listStudies
 
 
 def rows(count: int) -> tuple[StudyRow, ...]:
@@ -284,4 +285,29 @@ def test_chosen_volumes_can_be_shown(host: Any, panel: Any, patient: SyntheticPa
     panel.ui.assumeUnitsCheckBox.setChecked(True)
     panel.ui.showVolumesButton.click()
     assert not host.dialogs.errors
+    assert pet.GetDisplayNode().GetWindowLevelMax() == 15
+
+
+def test_a_pet_that_slicer_loaded_is_shown_from_0_to_15_suv_in_its_own_units(
+    host: Any, panel: Any, patient: SyntheticPatient
+) -> None:
+    import slicer
+    from DICOMLib import DICOMUtils
+
+    DICOMUtils.importDicom(str(patient.pet.parent), panel.database)
+    series = load_pet(patient.pet)
+    uids = [uid for row in listStudies(panel.database) for uid in panel.database.seriesForStudy(row.studyUid)]
+    loaded = {}
+    for uid in uids:
+        (node,) = DICOMUtils.loadSeriesByUID([uid])
+        loaded[panel.database.fieldForSeries("Modality", uid)] = slicer.mrmlScene.GetNodeByID(node)
+    pet = loaded["PT"]
+    panel.ui.petVolumeComboBox.setCurrentNode(pet)
+    panel.ui.ctVolumeComboBox.setCurrentNode(loaded["CT"])
+    panel.ui.showVolumesButton.click()
+    assert not host.dialogs.errors
+    assert pet.GetDisplayNode().GetWindowLevelMax() == pytest.approx(15 / series.suv.factor, rel=1e-3)
+    slicer.util.arrayFromVolume(pet)[:] = series.volume.array  # a user who made SUV by hand, and stated no unit
+    panel.ui.assumeUnitsCheckBox.setChecked(True)
+    panel.ui.showVolumesButton.click()
     assert pet.GetDisplayNode().GetWindowLevelMax() == 15

@@ -24,7 +24,7 @@ from PRRTPredictorLib.Panel.Fitting import breakLongText
 from PRRTPredictorLib.Panel.Labels import showAlert
 from PRRTPredictorLib.Panel.ProgressDialog import progressDialog
 from PRRTPredictorLib.Panel.StudyWords import describeStudy, studyUidOf
-from PRRTPredictorLib.Study import addStudy, loadPair
+from PRRTPredictorLib.Study import addStudy, loadPair, suvPerUnitOf
 
 DATE_COLUMN = 1
 VISIBLE_ROWS = 5
@@ -186,8 +186,9 @@ class StudySection(Section):
     def _onShow(self, *_unused: Any) -> None:
         node = self.panel.parameterNode
         with reporting():
-            # Nothing is known of a volume without a unit, unless the user vouches for it.
-            showStudy(self.panel.scene, node.petVolume, node.ctVolume, suvPerUnit=1.0 if node.assumeUnits else None)
+            # Of a volume without a unit its files may tell; else nothing is known, unless the user vouches for it.
+            known = suvPerUnitOf(node.petVolume, self.panel.database) or (1.0 if node.assumeUnits else None)
+            showStudy(self.panel.scene, node.petVolume, node.ctVolume, suvPerUnit=known)
 
     def load(self, studyUid: str, progress: Progress) -> None:
         """Load a study of the database, make it the panel's study and show it.
