@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from trained_run import private_environment
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 pytest.importorskip("PySide6", reason="PySide6 is not installed")
@@ -17,6 +18,13 @@ pytest.importorskip("PySide6", reason="PySide6 is not installed")
 FOLDER = Path(__file__).resolve().parent
 SCRIPTS = FOLDER.parent / "Python"
 PATIENCE_S = 550
+
+
+@pytest.fixture(autouse=True)
+def private(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never the study key and the cache of whoever runs the tests."""
+    for name, value in private_environment(tmp_path_factory).items():
+        monkeypatch.setenv(name, value)
 
 
 def run_script(name: str, home: Path, *flags: str, words: tuple[str, ...] = ()) -> str:
@@ -67,7 +75,7 @@ def test_a_cohort_is_trained_cancelled_and_gone_on_with_without_a_window(tmp_pat
 @pytest.mark.slow
 def test_the_whole_way_through_the_panel(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    printed = run_script("prrt_panel_journey.py", tmp_path, words=("--out", str(out)))
+    printed = run_script("prrt_panel_journey.py", tmp_path, words=("--out", str(out), "--patients", "12"))
     assert "exported prrt-report.html, prrt-saliency-pet.nrrd, prrt-scene.mrb" in printed
     sections = {path.stem.removeprefix("panel-") for path in out.glob("panel-*.png")}
     assert sections == {"study", "labs", "prediction", "explanation", "training", "training-running"}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from PRRTPredictorLib.TrainingLogic import TrainingLogic, TrainingPlan
 from PRRTPredictorLib.Worker import Job
@@ -26,40 +29,53 @@ class TrainedRun:
 def private_folders(factory: pytest.TempPathFactory) -> Iterator[None]:
     """A study key and a cache of the tests' own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PRRT_CONFIG_DIR", str(_once(factory, "config")))
-        patch.setenv("PRRT_CACHE_DIR", str(_once(factory, "cache")))
+        for name, value in private_environment(factory).items():
+            patch.setenv(name, value)
         patch.setenv("OMP_NUM_THREADS", "1")
         yield
 
 
+def private_environment(factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A study key and a cache of the tests' own, for a child process."""
+    return {f"PRRT_{kind}_DIR": str(_shared(factory) / kind.lower()) for kind in ("CONFIG", "CACHE")}
+
+
 def made_cohort(factory: pytest.TempPathFactory) -> Path:
-    """Twelve SYNTHETIC patients."""
-    folder = _once(factory, "made") / "cohort"
-    if not folder.exists():
-        Job.start(["synth", f"--out={folder}", "--patients=12", "--seed=5", "--jobs=1"]).wait()
+    """Twelve SYNTHETIC patients; nobody may change them."""
+    folder = _shared(factory) / "cohort"
+    with _once(folder) as made:
+        if not made:
+            Job.start(["synth", f"--out={folder}", "--patients=12", "--seed=5", "--jobs=1"]).wait()
     return folder
 
 
 def trained_run(factory: pytest.TempPathFactory) -> TrainedRun:
     """The plan of a finished run, and its fusion model packed; needs :func:`private_folders`."""
     cohort = made_cohort(factory)
-    folder = _once(factory, "trained")
+    folder = _shared(factory) / "trained"
     plan = TrainingPlan(
         cohort / "cohort.csv", folder / "run", ("rf_labs", MODEL), "quick", repeats=1, seed=2, device="cpu", jobs=1
     )
     trained = TrainedRun(cohort, plan, folder / "model")
-    if not trained.model.exists():
-        logic = TrainingLogic()
-        logic.train(plan)
-        logic.packModel(plan.run, MODEL, trained.model).wait()
+    with _once(folder) as made:
+        if not made:
+            logic = TrainingLogic()
+            logic.train(plan)
+            logic.packModel(plan.run, MODEL, trained.model).wait()
     return trained
 
 
-def _once(factory: pytest.TempPathFactory, name: str) -> Path:
-    """A folder for the whole session, whichever test module asks first."""
-    if name not in _FOLDERS:
-        _FOLDERS[name] = factory.mktemp(name)
-    return _FOLDERS[name]
+def _shared(factory: pytest.TempPathFactory) -> Path:
+    """One folder for the whole session, whatever the number of pytest's workers."""
+    folder = factory.getbasetemp()
+    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "shared"
 
 
-_FOLDERS: dict[str, Path] = {}
+@contextmanager
+def _once(folder: Path) -> Iterator[bool]:
+    """Whether ``folder`` was filled before; the others wait while one fills it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    done = folder.with_suffix(".done")
+    with FileLock(folder.with_suffix(".lock")):
+        yield done.exists()
+        done.touch()
