@@ -17,13 +17,14 @@ from PRRTPredictorCore.dicom.pairing import pair_series
 from PRRTPredictorCore.errors import Code, DicomRefused
 from PRRTPredictorCore.progress import Progress, silent
 from PRRTPredictorCore.records import LeftOut, Notice, PetCtPair, StudyIndex
+from PRRTPredictorLib.Translation import tr as _
 
-MISSING_PET = "no PET"
-MISSING_CT = "no CT"
-UNNAMED = "unnamed series"
+MISSING_PET = _("no PET")
+MISSING_CT = _("no CT")
+UNNAMED = _("unnamed series")
 
 _SAME_EXAMINATION_DAYS = 1
-_IN_ANOTHER_STUDY = "in another study"
+_IN_ANOTHER_STUDY = _("in another study")
 _MOST_TELLING = (
     Code.PATH_MISSING.value,
     Code.TRUNCATED.value,
@@ -246,7 +247,8 @@ def _described(database: DicomDatabase, series: Sequence[_Series]) -> str:
     count, largest = max(counted, key=lambda entry: entry[0])
     name = str(database.fieldForSeries("SeriesDescription", largest.uid)).strip() or UNNAMED
     more = f" (+{len(series) - 1})" if len(series) > 1 else ""
-    return f"{name}, {count} {'image' if count == 1 else 'images'}{more}"
+    images = _("1 image") if count == 1 else _("{n} images").format(n=count)
+    return f"{name}, {images}{more}"
 
 
 def _imageCount(database: DicomDatabase, seriesUid: str) -> int:

@@ -16,12 +16,13 @@ from PRRTPredictorCore.evaluation.results import Curve, MetricValue, ModelResult
 from PRRTPredictorCore.evaluation.summary import interval, mean_and_error
 from PRRTPredictorCore.records import RESEARCH_USE_NOTICE, Violation
 from PRRTPredictorCore.report.style import MODEL_COLOURS, OTHER_COLOUR
+from PRRTPredictorLib.Translation import tr as _
 from PRRTPredictorLib.Views import nodesOf
 from PRRTPredictorLib.Volumes import mrml
 
 ROLE_ATTRIBUTE = "PRRTPredictor.Results"
 
-_METRICS = ("AUROC", "AUPRC", "Accuracy")
+_METRICS = (_("AUROC"), _("AUPRC"), _("Accuracy"))
 _CURVES_AND_LEGEND = (0.0, 1.7)
 _BARS_AND_LEGEND = (-0.5, 3.8)
 """Slicer puts the legend over the right end of a chart: the axes run on below it, so that it hides nothing."""
@@ -38,32 +39,32 @@ class PlotNodes:
 
 def showTableTwo(scene: Any, results: RunResults) -> Any:
     """Put the paper's Table 2 of a run into a table node (vtkMRMLTableNode), one row a model."""
-    header = ["Model", *(f"{metric}{what}" for metric in _METRICS for what in (" ± SE", " [95 % interval]"))]
+    cells = (_("{metric} ± SE"), _("{metric} [95 % interval]"))
+    header = [_("Model"), *(cell.format(metric=metric) for metric in _METRICS for cell in cells)]
     rows = []
     for model in results.models:
         metrics = (cell for metric in _metrics(model) for cell in (mean_and_error(metric), interval(metric.ci95)))
         fits = results.folds * results.repeats
-        rows.append((model.title, *metrics, f"{model.collapsed_folds} of {fits}"))
-    return _fillTable(
-        scene, "tableTwo", _title("Table 2: discrimination", results.synthetic), (*header, "Collapsed fits"), rows
-    )
+        rows.append((model.title, *metrics, _("{n} of {total}").format(n=model.collapsed_folds, total=fits)))
+    title = _title(_("Table 2: discrimination"), results.synthetic)
+    return _fillTable(scene, "tableTwo", title, (*header, _("Collapsed fits")), rows)
 
 
 def showTableOne(scene: Any, table: TableOne, *, synthetic: bool = False) -> Any:
     """Put a cohort's Table 1 into a table node (vtkMRMLTableNode), one row a characteristic."""
-    header = ("Characteristic", "", "All", "PFS ≤ 1 year", "PFS > 1 year", "p", "Missing")
+    header = (_("Characteristic"), "", _("All"), _("PFS ≤ 1 year"), _("PFS > 1 year"), "p", _("Missing"))
     rows = []
     for row in table.rows:
         cells = ("–" if cell is None else str(cell) for cell in (row.total, row.short, row.long))
         rows.append((row.section, row.label, *cells, printed_p(row.p), str(row.missing or "")))
-    return _fillTable(scene, "tableOne", _title("Table 1: patients", synthetic), header, rows)
+    return _fillTable(scene, "tableOne", _title(_("Table 1: patients"), synthetic), header, rows)
 
 
 def showViolations(scene: Any, violations: Sequence[Violation]) -> Any:
     """Put what must be put right in a cohort table into a table node (vtkMRMLTableNode), with the remedies."""
-    header = ("Row", "Column", "What is wrong", "Remedy")
-    rows = [(str(one.row), one.column or "whole row", one.message, one.remedy) for one in violations]
-    return _fillTable(scene, "violations", "Cohort: what to put right", header, rows)
+    header = (_("Row"), _("Column"), _("What is wrong"), _("Remedy"))
+    rows = [(str(one.row), one.column or _("whole row"), one.message, one.remedy) for one in violations]
+    return _fillTable(scene, "violations", _("Cohort: what to put right"), header, rows)
 
 
 def showPlots(scene: Any, results: RunResults) -> PlotNodes:
@@ -85,23 +86,24 @@ def removeResults(scene: Any) -> None:
 
 
 def _rocChart(scene: Any, results: RunResults) -> Any:
-    chart = _emptyChart(scene, "roc", _title("ROC, out-of-fold", results.synthetic))
-    chart.SetXAxisTitle("1 − specificity")
-    chart.SetYAxisTitle("Sensitivity")
+    chart = _emptyChart(scene, "roc", _title(_("ROC, out-of-fold"), results.synthetic))
+    chart.SetXAxisTitle(_("1 − specificity"))
+    chart.SetYAxisTitle(_("Sensitivity"))
     for model in results.models:
         _addCurve(scene, chart, "roc", f"{model.title}  {_mean(model.auroc)}", model.roc, _colour(model.name))
-    _addReference(scene, chart, "roc", "Chance  0.50", Curve((0.0, 1.0), (0.0, 1.0)))
+    _addReference(scene, chart, "roc", _("Chance  0.50"), Curve((0.0, 1.0), (0.0, 1.0)))
     return chart
 
 
 def _precisionRecallChart(scene: Any, results: RunResults) -> Any:
-    chart = _emptyChart(scene, "pr", _title("Precision–recall, out-of-fold", results.synthetic))
-    chart.SetXAxisTitle("Recall")
-    chart.SetYAxisTitle("Precision")
+    chart = _emptyChart(scene, "pr", _title(_("Precision–recall, out-of-fold"), results.synthetic))
+    chart.SetXAxisTitle(_("Recall"))
+    chart.SetYAxisTitle(_("Precision"))
     for model in results.models:
         _addCurve(scene, chart, "pr", f"{model.title}  {_mean(model.auprc)}", model.pr, _colour(model.name))
     prevalence = results.prevalence_long
-    _addReference(scene, chart, "pr", f"Prevalence  {prevalence:.2f}", Curve((0.0, 1.0), (prevalence, prevalence)))
+    title = _("Prevalence  {share}").format(share=f"{prevalence:.2f}")
+    _addReference(scene, chart, "pr", title, Curve((0.0, 1.0), (prevalence, prevalence)))
     return chart
 
 
@@ -110,10 +112,10 @@ def _barChart(scene: Any, results: RunResults) -> Any:
     import vtk
 
     slicer = mrml()
-    chart = _emptyChart(scene, "bars", _title("Metrics, mean over repeats", results.synthetic))
+    chart = _emptyChart(scene, "bars", _title(_("Metrics, mean over repeats"), results.synthetic))
     chart.SetXAxisTitle(" · ".join(f"{place} = {metric}" for place, metric in enumerate(_METRICS)))
     chart.SetYAxisTitle("")
-    table = _addNode(scene, "vtkMRMLTableNode", "bars part", "Metrics")
+    table = _addNode(scene, "vtkMRMLTableNode", "bars part", _("Metrics"))
     labels = vtk.vtkStringArray()
     labels.SetName("Metric")
     for metric in _METRICS:
