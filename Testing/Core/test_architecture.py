@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,17 @@ ROOMS = (
 FRONT_DOOR = {"cli", "__main__", "commands", "console", "demo"}
 CORE_FORBIDDEN = {"slicer", "qt", "ctk", "slicer_core"}
 LIB_FORBIDDEN = {"torch", "monai", "sklearn"}
+
+# The layers of PRRTPredictorLib, as its docstring tells them.
+LIB_LAYERS = (
+    {"Volumes", "Translation", "Streams", "ProcessTree", "Worker", "LabSheet", "Database", "Dependencies"},
+    {"Study", "SeriesFacts", "SlicerPixels", "DemoPatient", "Hierarchy"}
+    | {"Scene", "Views", "Surface", "Display", "Results", "Export"},
+    {"WorkerLogic", "PredictionLogic", "TrainingLogic", "Messages", "Headless"},
+    {"Panel"},
+)
+APPLICATION = {"qt", "ctk", "slicer"}
+KNOW_THE_APPLICATION = {"Messages", "Headless"}
 
 
 def imported_modules(source: str, package: tuple[str, ...]) -> set[str]:
@@ -85,6 +97,57 @@ def test_lib_never_imports_the_heavy_libraries(path: Path) -> None:
     package = ("PRRTPredictorLib", *path.relative_to(LIB).parts[:-1])
     imports = imported_modules(path.read_text(encoding="utf-8"), package)
     assert not [name for name in imports if name.split(".")[0] in LIB_FORBIDDEN]
+
+
+def lib_layer(name: str) -> int:
+    found = [number for number, names in enumerate(LIB_LAYERS) if name in names]
+    assert found, f"{name}: a module that the layers do not name"
+    return found[0]
+
+
+def lib_violations(name: str, source: str) -> list[str]:
+    """What a module of PRRTPredictorLib must not import: a later layer, or the application at file scope."""
+    imports = imported_modules(source, ("PRRTPredictorLib",))
+    parts = [one.split(".") for one in imports]
+    targets = {one[1] for one in parts if one[0] == "PRRTPredictorLib" and len(one) > 1}
+    bad = sorted(one for one in targets if lib_layer(one) > lib_layer(name))
+    if name != "Panel" and name not in KNOW_THE_APPLICATION:
+        at_file_scope = ast.Module([node for node in ast.parse(source).body if _is_import(node)], [])
+        direct = imported_modules(ast.unparse(at_file_scope), ("PRRTPredictorLib",))
+        bad += sorted({one.split(".")[0] for one in direct} & APPLICATION)
+    return bad
+
+
+def _is_import(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+LIB_MODULES = [path for path in modules(LIB) if path.parent.name != "Panel" and path.stem != "__init__"]
+
+
+@pytest.mark.parametrize("path", [*LIB_MODULES, *modules(LIB / "Panel")], ids=lambda path: str(path.relative_to(LIB)))
+def test_the_layers_of_lib_import_downwards_only(path: Path) -> None:
+    name = path.relative_to(LIB).parts[0].removesuffix(".py")
+    assert not lib_violations(name, path.read_text(encoding="utf-8"))
+
+
+def test_only_volumes_turns_lps_into_ras() -> None:
+    flip = re.compile(r"diag\(\[\s*-1(\.0)?,\s*-1(\.0)?,")
+    assert [path.stem for path in modules(LIB) if flip.search(path.read_text(encoding="utf-8"))] == ["Volumes"]
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("PredictionLogic", "from PRRTPredictorLib.Panel.Words import badge"),
+        ("Volumes", "from PRRTPredictorLib.Study import addStudy"),
+        ("Study", "from PRRTPredictorLib import PredictionLogic"),
+        ("TrainingLogic", "import qt"),
+        ("Views", "from slicer.util import forceRenderAllViews"),
+    ],
+)
+def test_the_scan_of_lib_catches_a_wrong_import(name: str, line: str) -> None:
+    assert lib_violations(name, line)
 
 
 @pytest.mark.parametrize(
