@@ -199,7 +199,7 @@ def lab_contributions(ax: Axes, values: Mapping[str, float], look: ChartLook) ->
             ha="left" if right else "right",
             va="center",
         )
-    limit = max(float(np.max(np.abs(sizes) / rooms)), largest) if beyond else largest
+    limit = max(float(np.max(np.abs(sizes) / rooms)), largest) if beyond else 1.05 * largest
     ax.axvline(0, color=rcParams["axes.edgecolor"], lw=1.0)
     ax.set_yticks(range(len(sizes)), [input_title(name) for name in values])
     ax.set_ylim(len(sizes) - 0.5, -0.5)
@@ -231,7 +231,7 @@ def _survival_figure(document: PredictionDocument, curves: tuple[SurvivalCurve, 
     longest = ax.get_xlim()[1]
     step = next(step for step in (6, 12, 24, 36, 60, 120, 1200) if longest / step * 3.2 * line < look.width_inches)
     ax.set_xticks(np.arange(0.0, longest, step))
-    ax.set_xlabel(look.fitted("Months since the first PRRT cycle", 0.8))
+    ax.set_xlabel(look.fitted("Months since the first PRRT cycle", 0.7))
     ax.set_ylabel("Progression-free")
     figure.legend(
         title=title, alignment="left", loc="outside upper left", borderpad=0.0, labelspacing=0.25, handlelength=1.6
