@@ -10,7 +10,6 @@ saliency's threshold and exports. The user's own database and settings are left 
 from __future__ import annotations
 
 import argparse
-import logging
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,10 +20,8 @@ from typing import Any
 import slicer
 
 from PRRTPredictor import REQUIREMENTS
-from PRRTPredictorCore.errors import PRRTError
-from PRRTPredictorCore.records import RESEARCH_USE_NOTICE
 from PRRTPredictorLib.Dependencies import Dependencies
-from PRRTPredictorLib.Messages import describe
+from PRRTPredictorLib.Headless import runAndExit
 from PRRTPredictorLib.Worker import Job
 
 PATIENCE_S = 600
@@ -232,15 +229,4 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-status = 1  # unless we get to the end
-try:
-    print(RESEARCH_USE_NOTICE)
-    main()
-    status = 0
-except PRRTError as error:
-    logging.error("%s: %s", error.code.value, describe(error))
-    status = error.exit_code
-except AssertionError as error:
-    logging.error("The journey ended early: %s", error)
-finally:
-    slicer.util.exit(status)
+runAndExit(main)
