@@ -231,7 +231,7 @@ def _survival_figure(document: PredictionDocument, curves: tuple[SurvivalCurve, 
     longest = ax.get_xlim()[1]
     step = next(step for step in (6, 12, 24, 36, 60, 120, 1200) if longest / step * 3.2 * line < look.width_inches)
     ax.set_xticks(np.arange(0.0, longest, step))
-    ax.set_xlabel(look.fitted("Months since the first PRRT cycle", 0.7))
+    ax.set_xlabel(look.fitted("Months since the first PRRT cycle", 0.8), loc="right")
     ax.set_ylabel("Progression-free")
     figure.legend(
         title=title, alignment="left", loc="outside upper left", borderpad=0.0, labelspacing=0.25, handlelength=1.6

@@ -18,7 +18,7 @@ from PRRTPredictorLib.Messages import reporting
 from PRRTPredictorLib.Panel import Panel, Section, StoredResult
 from PRRTPredictorLib.Panel.Ask import Asks, AskUser
 from PRRTPredictorLib.Panel.Fields import NodeField, RadioField
-from PRRTPredictorLib.Panel.Fitting import breakLongText
+from PRRTPredictorLib.Panel.Fitting import breakLongText, stackLongRows
 from PRRTPredictorLib.Panel.Labels import showText
 from PRRTPredictorLib.Scene import INFERNO, PET_HEAT
 
@@ -59,6 +59,7 @@ class ExplanationSection(Section):
             ui.exportSaliencyButton,
         )
         breakLongText(ui.hottestSpotButton)
+        stackLongRows(ui.exportPagesRow, ui.exportDataRow)
         ui.hottestSpotButton.connect("clicked(bool)", self.onJump)
         ui.exportReportButton.connect("clicked(bool)", self.onExportReport)
         ui.exportScreenshotsButton.connect("clicked(bool)", self.onExportScreenshots)

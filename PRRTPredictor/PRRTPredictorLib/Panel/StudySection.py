@@ -20,7 +20,7 @@ from PRRTPredictorLib.DemoPatient import createDemoPatient, demoClinic
 from PRRTPredictorLib.Display import showStudy
 from PRRTPredictorLib.Messages import describe, reporting
 from PRRTPredictorLib.Panel import Panel, Section
-from PRRTPredictorLib.Panel.Fitting import breakLongText
+from PRRTPredictorLib.Panel.Fitting import breakLongText, stackLongRows
 from PRRTPredictorLib.Panel.Labels import showAlert
 from PRRTPredictorLib.Panel.ProgressDialog import progressDialog
 from PRRTPredictorLib.Panel.StudyWords import describeStudy, studyUidOf
@@ -57,6 +57,7 @@ class StudySection(Section):
         self.ui.demoPatientButton.connect("clicked(bool)", self._onDemoPatient)
         self.ui.showVolumesButton.connect("clicked(bool)", self._onShow)
         breakLongText(self.ui.demoPatientButton, self.ui.assumeUnitsCheckBox)
+        stackLongRows(self.ui.studyButtonsRow)
         self.ui.studyHintLabel.setVisible(False)
         self._showSelection()
 
