@@ -1,4 +1,4 @@
-"""A run's results, a cohort's Table 1 and its violations as Slicer's table and plot nodes.
+"""A run's results and a cohort's Table 1 as Slicer's table and plot nodes.
 
 Showing again replaces the content: a table or chart keeps its node, so that views go on showing it, and nothing is left
 behind. Marked by an attribute, the nodes are found again in a saved scene.
@@ -14,7 +14,7 @@ from typing import Any
 from PRRTPredictorCore.cohort.describe import TableOne, printed_p
 from PRRTPredictorCore.evaluation.results import Curve, MetricValue, ModelResult, RunResults
 from PRRTPredictorCore.evaluation.summary import interval, mean_and_error
-from PRRTPredictorCore.records import RESEARCH_USE_NOTICE, Violation
+from PRRTPredictorCore.records import RESEARCH_USE_NOTICE
 from PRRTPredictorCore.report.style import MODEL_COLOURS, OTHER_COLOUR
 from PRRTPredictorLib.Translation import tr as _
 from PRRTPredictorLib.Views import nodesOf
@@ -60,13 +60,6 @@ def showTableOne(scene: Any, table: TableOne, *, synthetic: bool = False) -> Any
     return _fillTable(scene, "tableOne", _title(_("Table 1: patients"), synthetic), header, rows)
 
 
-def showViolations(scene: Any, violations: Sequence[Violation]) -> Any:
-    """Put what must be put right in a cohort table into a table node (vtkMRMLTableNode), with the remedies."""
-    header = (_("Row"), _("Column"), _("What is wrong"), _("Remedy"))
-    rows = [(str(one.row), one.column or _("whole row"), one.message, one.remedy) for one in violations]
-    return _fillTable(scene, "violations", _("Cohort: what to put right"), header, rows)
-
-
 def showPlots(scene: Any, results: RunResults) -> PlotNodes:
     """Draw a run's ROC and precision-recall curves and the bars of its metrics as chart nodes."""
     return PlotNodes(
@@ -74,12 +67,6 @@ def showPlots(scene: Any, results: RunResults) -> PlotNodes:
         pr=_precisionRecallChart(scene, results),
         bars=_barChart(scene, results),
     )
-
-
-def removeResults(scene: Any) -> None:
-    """Remove every table, chart and series that this module added."""
-    for node in _own(scene):
-        scene.RemoveNode(node)
 
 
 # --- charts -----------------------------------------------------------------------------------------------------------
@@ -209,10 +196,9 @@ def _addNode(scene: Any, className: str, role: str, name: str) -> Any:
     return node
 
 
-def _own(scene: Any, role: str | None = None) -> list[Any]:
+def _own(scene: Any, role: str) -> list[Any]:
     classes = ("vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode", "vtkMRMLTableNode")
-    marked = ((node, node.GetAttribute(ROLE_ATTRIBUTE)) for name in classes for node in nodesOf(scene, name))
-    return [node for node, found in marked if found and role in (None, found)]
+    return [node for name in classes for node in nodesOf(scene, name) if node.GetAttribute(ROLE_ATTRIBUTE) == role]
 
 
 def _metrics(model: ModelResult) -> tuple[MetricValue, ...]:

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 
 from PRRTPredictorCore.cohort.describe import Share, Spread, TableOne, TableRow
-from PRRTPredictorCore.errors import Code
 from PRRTPredictorCore.evaluation.discrimination import MetricSummary
 from PRRTPredictorCore.evaluation.results import Curve, ModelResult, RunResults
 from PRRTPredictorCore.models.registry import MODELS
-from PRRTPredictorCore.records import Violation
 from PRRTPredictorLib import Results
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
@@ -141,16 +139,6 @@ def test_showing_again_keeps_the_nodes_and_leaves_none_behind(scene) -> None:
     assert scene.GetNumberOfNodes() == count
 
 
-def test_everything_goes_when_asked(scene) -> None:
-    before = scene.GetNumberOfNodes()
-    Results.showTableTwo(scene, run_results())
-    Results.showPlots(scene, run_results())
-    Results.showViolations(scene, [])
-    assert scene.GetNumberOfNodes() > before
-    Results.removeResults(scene)
-    assert scene.GetNumberOfNodes() == before
-
-
 def test_a_deleted_series_or_chart_is_no_hindrance(scene) -> None:
     shown = Results.showPlots(scene, run_results())
     scene.RemoveNode(series_of(shown.roc)[0])
@@ -161,7 +149,7 @@ def test_a_deleted_series_or_chart_is_no_hindrance(scene) -> None:
 
 def test_titles_stand_above_the_columns(scene) -> None:
     """Slicer's table view would otherwise head the columns A, B, C."""
-    for node in (Results.showTableTwo(scene, run_results()), Results.showViolations(scene, ())):
+    for node in (Results.showTableTwo(scene, run_results()), Results.showTableOne(scene, TableOne(()))):
         assert node.GetUseColumnTitleAsColumnHeader()
 
 
@@ -176,20 +164,6 @@ def test_table_one(scene) -> None:
         ["Sex", "female", "1 (33%)", "0 (0%)", "1 (50%)", "1.000", ""],
     ]
     assert node.GetName().startswith("SYNTHETIC")
-
-
-def test_violations_come_with_their_remedies(scene) -> None:
-    violations = [
-        Violation(3, "ast", Code.LAB_MISSING, "AST is missing.", "Fill it in."),
-        Violation(5, "", Code.COHORT_DUPLICATE, "The patient stands twice.", "Remove one row."),
-    ]
-    node = Results.showViolations(scene, violations)
-    assert header(node) == ["Row", "Column", "What is wrong", "Remedy"]
-    assert cells(node) == [
-        ["3", "ast", "AST is missing.", "Fill it in."],
-        ["5", "whole row", "The patient stands twice.", "Remove one row."],
-    ]
-    assert cells(Results.showViolations(scene, [])) == []
 
 
 def plots(scene, results) -> tuple:
