@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ def standInApplication(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any
     import slicer_standin
 
     application = slicer_standin.start(settings=tmp_path_factory.mktemp("settings"))
+    gc.collect()
+    gc.freeze()  # what is there to stay need not be gone through after each test
     yield application
     application.shutDown()
 

@@ -357,6 +357,22 @@ def test_layouts(host: Host, layout: str, slices: int, threeD: int, plots: int, 
     assert manager.threeDWidget(99) is None
 
 
+def test_a_bar_follows_its_plane(host: Host) -> None:
+    manager = slicer.app.layoutManager()
+    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourOverFourView)
+    slicer.util.setSliceViewerLayers(background=phantomVolume(), fit=True)
+    for name, letter in (("Red", "R"), ("Red+", "R+"), ("Yellow+", "Y+")):
+        widget = manager.sliceWidget(name)
+        widget.mrmlSliceNode().JumpSliceByCentering(*hotRas())
+        offset = widget.sliceLogic().GetSliceOffset()
+        texts = [label.text for label in widget.sliceController().findChildren("QLabel")]
+        assert texts[0] == letter
+        assert texts[1].endswith(f": {offset:.4f}mm"), name
+        assert offset != 0
+    letters = [manager.threeDWidget(index).threeDController().findChild("QLabel").text for index in range(2)]
+    assert letters == ["1", "1+"]
+
+
 def test_a_chart_is_drawn(host: Host) -> None:
     slicer.util.plot(np.array([[0.0, 0.0], [0.2, 0.7], [1.0, 1.0]]), xColumnIndex=0, title="ROC")
     host.processEvents()
@@ -449,6 +465,7 @@ def test_a_picture_of_the_panel(tmp_path: Path) -> None:
     flags = ("--screenshot", str(tmp_path / "shot.png"), "--panel-width", "420", "--window-size", "1200x800")
     done = launch(tmp_path, "import slicer; print(slicer.util.mainWindow().width)", *flags)
     assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # no complaint of Qt or VTK on what is as it should be without a screen
     image = qt.QImage(str(tmp_path / "shot.png"))
     assert (image.width(), image.height()) == (1200, 800)
 

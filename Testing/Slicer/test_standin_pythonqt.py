@@ -97,6 +97,8 @@ GIVES = [
     ("qt.QHeaderView.Stretch", 1),
     ("qt.QAbstractItemView.SelectRows", 1),
     ("(progress.value, progress.maximum)", (-1, 100)),
+    ("(progress.text, progress.minimumSizeHint.height() > 0)", ("", True)),
+    ("type(d.date).__name__", "QDate"),
     ("te.plainText", "hi"),
     ("te.toPlainText()", "hi"),
     ("le.text", "9"),

@@ -88,9 +88,9 @@ class Dialogs:
                 **kwargs,
             )
 
-        def messageBox(text: str, parent: Any = None, _kind: str = "info", **kwargs: Any) -> Any:
+        def messageBox(text: str, parent: Any = None, **kwargs: Any) -> Any:
             return self.show(
-                _kind,
+                kwargs.get("_kind", "info"),
                 text,
                 kwargs.get("windowTitle", ""),
                 str(kwargs.get("detailedText", "")),

@@ -18,6 +18,7 @@ from . import parameter_connectors, parameter_serializers, parameter_types
 from .parameter_connectors import GuiConnector, createGuiConnector
 from .parameter_serializers import ValidatedSerializer, createSerializer
 from .parameter_types import Default, Validator, findFirstAnnotation, splitAnnotations
+from .strict import refuseRest
 
 SlicerParameterNamePropertyName = "SlicerParameterName"
 
@@ -267,4 +268,4 @@ def makeParameterNodeModule() -> ModuleType:
     for function in (parameterNodeWrapper, isParameterNodeWrapper, findChildWidgetForParameter):
         setattr(module, function.__name__, function)
     module.SlicerParameterNamePropertyName = SlicerParameterNamePropertyName  # type: ignore[attr-defined]
-    return module
+    return refuseRest(module)

@@ -11,6 +11,8 @@ from typing import Any
 
 import slicer
 
+from .strict import refuseRest
+
 
 class ScriptedLoadableModule:
     """Describes a module; ``parent`` is the application's side of it."""
@@ -88,6 +90,12 @@ class ScriptedLoadableModuleWidget:
 
     def onReload(self) -> None:
         slicer.util.reloadScriptedModule(self.moduleName)
+
+    def onReloadAndTest(self, **kwargs: Any) -> None:
+        raise NotImplementedError("the stand-in host has no developer mode: onReloadAndTest")
+
+    def onEditSource(self) -> None:
+        raise NotImplementedError("the stand-in host has no developer mode: onEditSource")
 
     def onTest(self, **kwargs: Any) -> None:
         with slicer.util.tryWithErrorDisplay("Test failed."):
@@ -182,7 +190,7 @@ def makeScriptedModule() -> ModuleType:
     for kind in kinds:
         setattr(module, kind.__name__, kind)
     module.__all__ = [kind.__name__ for kind in kinds]  # type: ignore[attr-defined]
-    return module
+    return refuseRest(module)
 
 
 def makeI18nModule() -> ModuleType:
@@ -190,4 +198,4 @@ def makeI18nModule() -> ModuleType:
     module = ModuleType("slicer.i18n", "Translation (stand-in host): none.")
     module.tr = lambda text: text  # type: ignore[attr-defined]
     module.translate = lambda context, text: text  # type: ignore[attr-defined]
-    return module
+    return refuseRest(module)

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 
 class NotProvided(NotImplementedError, AttributeError):
     """Asked for a part of Slicer that the stand-in host does not imitate (``hasattr`` says no to it)."""
+
+
+def refuseRest(module: ModuleType) -> ModuleType:
+    """The module, which from now on says of every public name that it lacks that the host does not have it."""
+
+    def refuse(name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise NotProvided(f"The stand-in host has no {module.__name__}.{name}.")
+
+    module.__getattr__ = refuse  # type: ignore[method-assign]
+    return module
 
 
 class Strict:
