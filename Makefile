@@ -33,7 +33,7 @@ lint: $(VENV)/.test  ## ruff and mypy
 	@$(BIN)/mypy
 
 test: lint  ## ruff, mypy and pytest, under 15 minutes on 2 cores
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 science: $(VENV)/.test  ## the slow scientific check: null and strong cohorts (about an hour on 2 cores)
 	@$(BIN)/python Testing/Benchmarks/science.py

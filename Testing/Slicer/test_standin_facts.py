@@ -1,4 +1,4 @@
-"""What a running Slicer 5.13 has by name, and with which parameters: the stand-in has the same, or says what it lacks."""
+"""What a running Slicer 5.13 has by name, with which parameters: the stand-in has the same, or says what it lacks."""
 
 from __future__ import annotations
 
