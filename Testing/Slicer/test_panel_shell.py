@@ -33,6 +33,10 @@ def test_the_module_says_what_it_is_and_what_it_is_not(host: Any) -> None:
 def test_research_use_only_is_in_view(panel: Any) -> None:
     assert "Research use only" in panel.ui.researchUseLabel.text
     assert panel.ui.researchUseLabel.isVisible()
+    for section in ("prediction", "explanation", "training"):  # where the top has been scrolled away
+        notice = getattr(panel.ui, f"{section}NoticeLabel")
+        assert "Research use only" in notice.text
+        assert notice.isVisible()
 
 
 def test_every_widget_explains_itself(panel: Any) -> None:
