@@ -282,6 +282,10 @@ def test_the_answer_comes_back_with_the_scene(host: Any, errors: ErrorBoxes, tmp
     node.ast, node.alt, node.ggt, node.cga, node.modelFolder = 30.0, 25.0, 60.0, 120.0, tmp_path
     panel.ui.predictButton.click()
     fake.told["onFinished"](Outcome(DOCUMENT, charts(tmp_path)))
+    node.saliencyOf, node.threshold, node.opacity = "CT", 0.55, 0.8
+    node.colour = slicer.mrmlScene.GetNodeByID("vtkMRMLColorTableNodeFileViridis.txt")
+    node.models, node.preset, node.folds, node.repeats, node.seed = ["pet"], "quick", 4, 2, 9
+    node.cohortFile, node.runFolder = tmp_path / "cohort.csv", tmp_path / "run"
     file = tmp_path / "answer.mrb"
     assert slicer.util.saveScene(str(file))
     slicer.mrmlScene.Clear()
@@ -292,6 +296,20 @@ def test_the_answer_comes_back_with_the_scene(host: Any, errors: ErrorBoxes, tmp
     assert visible(panel.ui.survivalChartLabel)
     assert visible(panel.ui.labChartLabel)
     assert panel.parameterNode.petSaliency.GetName() == "Saliency PET"
+    node, ui = panel.parameterNode, panel.ui
+    assert (node.saliencyOf, node.threshold, node.opacity) == ("CT", 0.55, 0.8)
+    assert ui.ctSaliencyRadioButton.checked
+    assert (ui.thresholdSliderWidget.value, ui.opacitySliderWidget.value) == (0.55, 0.8)
+    assert ui.colourComboBox.currentNode().GetName() == "Viridis"
+    assert node.ctSaliency.GetDisplayNode().GetLowerThreshold() == pytest.approx(0.55)
+    assert node.ctSaliency.GetDisplayNode().GetColorNode() is node.colour
+    lower = slicer.app.layoutManager().sliceWidget("Red+").mrmlSliceCompositeNode()
+    assert lower.GetForegroundVolumeID() == node.ctSaliency.GetID()
+    assert lower.GetForegroundOpacity() == pytest.approx(0.8)
+    assert (list(node.models), node.preset, ui.presetComboBox.currentText) == (["pet"], "quick", "Quick")
+    assert (ui.foldsSpinBox.value, ui.repeatsSpinBox.value, ui.seedSpinBox.value) == (4, 2, 9)
+    assert (node.cohortFile, node.runFolder) == (tmp_path / "cohort.csv", tmp_path / "run")
+    assert ui.cohortPathLineEdit.currentPath == str(tmp_path / "cohort.csv")
     assert errors.texts == []
 
 
