@@ -17,6 +17,7 @@ from PRRTPredictorCore.cohort.labs import (
 )
 from PRRTPredictorCore.errors import LabRefused
 from PRRTPredictorCore.records import LABS, Labs
+from PRRTPredictorLib.Translation import tr as _
 
 SAMPLED_ON, FIRST_CYCLE = "sampledOn", "firstCycle"
 
@@ -156,11 +157,14 @@ class LabSheet:
         return found
 
     def _openDates(self) -> dict[str, str]:
-        open_ = f"whether the blood is from the {MAX_SAMPLING_AGE_DAYS} days before the first cycle is not checked."
         if self.sampledOn is None:
-            return {SAMPLED_ON: f"No sampling date: {open_}"}
+            said = _(
+                "No sampling date: whether the blood is from the {days} days before the first cycle is not checked."
+            )
+            return {SAMPLED_ON: said.format(days=MAX_SAMPLING_AGE_DAYS)}
         if self.firstCycle is None:
-            return {FIRST_CYCLE: f"No date of the first cycle: {open_}"}
+            said = _("No date of the first cycle: whether the blood is from the {days} days before it is not checked.")
+            return {FIRST_CYCLE: said.format(days=MAX_SAMPLING_AGE_DAYS)}
         return {}
 
 

@@ -15,7 +15,7 @@ UI = MODULE / "Resources" / "UI" / "PRRTPredictor.ui"
 PRODUCT = sorted([*MODULE.rglob("*.py"), *(ROOT / "Testing" / "Python").glob("*.py")])
 SPOKEN = [
     MODULE / "PRRTPredictor.py",
-    *(MODULE / "PRRTPredictorLib" / f"{name}.py" for name in ("Messages", "Results")),
+    *(MODULE / "PRRTPredictorLib" / f"{name}.py" for name in ("LabSheet", "Messages", "Results")),
     *sorted((MODULE / "PRRTPredictorLib" / "Panel").glob("*.py")),
 ]
 # Names, which stay as they are in every language.
