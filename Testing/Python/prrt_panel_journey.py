@@ -1,6 +1,6 @@
 """The whole way through the panel, by its own buttons, on SYNTHETIC patients; leaves a picture of every section.
 
-    Slicer --python-script prrt_panel_journey.py [--out FOLDER]
+    Slicer --python-script prrt_panel_journey.py [--out FOLDER] [--patients N] [--preset quick]
 
 A researcher checks a cohort, trains, cancels, resumes, looks at the results and chooses a model for prediction; a
 clinician creates a demo patient, loads it from the DICOM database, completes the laboratory values, predicts, moves the
@@ -37,6 +37,8 @@ class Journey:
     panel: Any
     out: Path
     work: Path
+    patients: int
+    preset: str
 
     @property
     def ui(self) -> Any:
@@ -96,6 +98,8 @@ class Answers:
 def main() -> None:
     words = argparse.ArgumentParser(prog="prrt_panel_journey.py", description=__doc__.splitlines()[0])
     words.add_argument("--out", type=Path, metavar="FOLDER", help="pictures and exports; left out: thrown away")
+    words.add_argument("--patients", type=int, default=18, help="size of the made cohort")
+    words.add_argument("--preset", choices=("quick", "tuned", "paper"), default="quick")
     arguments = words.parse_args()
     Dependencies(REQUIREMENTS).ensure()
     from DICOMLib import DICOMUtils
@@ -107,7 +111,9 @@ def main() -> None:
         (work / "database").mkdir()
         slicer.util.selectModule("PRRTPredictor")
         with DICOMUtils.TemporaryDICOMDatabase(str(work / "database")):
-            journey = Journey(slicer.util.getModuleWidget("PRRTPredictor"), out, work)
+            journey = Journey(
+                slicer.util.getModuleWidget("PRRTPredictor"), out, work, arguments.patients, arguments.preset
+            )
             journey.panel.enter()
             research(journey)
             consult(journey)
@@ -120,13 +126,14 @@ def main() -> None:
 def research(journey: Journey) -> None:
     """From a cohort table to a model that the section Prediction uses."""
     ui, node = journey.ui, journey.node
-    Job.start(["synth", f"--out={journey.work / 'cohort'}", "--patients=18", "--seed=5", "--jobs=2"]).wait()
+    synth = ["synth", f"--out={journey.work / 'cohort'}", f"--patients={journey.patients}", "--seed=5", "--jobs=2"]
+    Job.start(synth).wait()
     journey.open("training")
     ui.cohortPathLineEdit.currentPath = str(journey.work / "cohort" / "cohort.csv")
     ui.checkCohortButton.click()
-    require("18" in ui.cohortSummaryLabel.text, "the cohort was not described")
+    require(str(journey.patients) in ui.cohortSummaryLabel.text, "the cohort was not described")
     ui.runPathLineEdit.currentPath = str(journey.work / "run")
-    node.models, node.preset, node.folds, node.repeats = list(MODELS), "quick", 2, 1
+    node.models, node.preset, node.folds, node.repeats = list(MODELS), journey.preset, 2, 1
     slicer.app.processEvents()
     require(ui.trainButton.enabled and ui.trainButton.text == "Start", ui.trainingMissingLabel.text)
     ui.trainButton.click()
