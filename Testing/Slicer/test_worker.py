@@ -495,7 +495,7 @@ def test_on_windows_there_is_no_console_window(monkeypatch) -> None:
     flags = {"CREATE_NO_WINDOW": 0x08000000, "CREATE_NEW_PROCESS_GROUP": 0x200, "STARTF_USESHOWWINDOW": 1, "SW_HIDE": 0}
     for name, value in {**flags, "STARTUPINFO": Startup}.items():
         monkeypatch.setattr(process_tree.subprocess, name, value, raising=False)
-    monkeypatch.setattr(process_tree.os, "name", "nt")
+    monkeypatch.setattr(process_tree.sys, "platform", "win32")
     options = process_tree.launchOptions()
     monkeypatch.undo()
     assert options["creationflags"] == 0x08000200
