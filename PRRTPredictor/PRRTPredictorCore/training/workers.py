@@ -43,7 +43,6 @@ def _side_by_side(
     groups: Sequence[Sequence[FoldTask]], data: TrainingData, settings: FitSettings, jobs: int
 ) -> Generator[FoldResult, None, None]:
     from joblib import Parallel, delayed
-    from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     # A worker that has grown by 300 MB is replaced by joblib, which warns of a leak; here it is a fold's images.
@@ -64,9 +63,10 @@ def _side_by_side(
         ) from None
     finally:
         if not finished:
-            get_reusable_executor().shutdown(wait=True, kill_workers=True)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # that running fits were lost is what stopping means
+                # joblib stops handing out groups, then kills its workers. To shut its executor down from here instead
+                # could wait for ever: for a thread that hands out the next group and waits for the same lock.
                 stream.close()
 
 
