@@ -60,12 +60,34 @@ def ready(panel: Any, study: Any, models: Any) -> Any:
 # --- the child process ------------------------------------------------------------------------------------------------
 
 
+SLOW_CHILD = """
+import sys, time
+from PRRTPredictorCore.prediction import predictor
+
+ask = predictor.ask_ensemble
+predictor.ask_ensemble = lambda *what, **how: (time.sleep(300), ask(*what, **how))[1]
+from PRRTPredictorCore.cli import main
+sys.exit(main(sys.argv[3:]))
+"""
+
+
+@pytest.fixture
+def slow_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Predictions stop in front of the ensemble, so that there is a middle on any machine."""
+    from PRRTPredictorLib import Worker
+
+    (tmp_path / "slow.py").write_text(SLOW_CHILD, encoding="utf-8")
+    python = Worker.pythonCommand
+    monkeypatch.setattr(Worker, "pythonCommand", lambda: (*python(), str(tmp_path / "slow.py")))
+
+
 def begun(panel: Any) -> bool:
     """The child has told of its progress."""
     return bool(panel.ui.predictionProgressBar.maximum > 0)
 
 
 @pytest.mark.parametrize("who", ["worker", "launcher"])
+@pytest.mark.usefixtures("slow_child")
 def test_a_child_killed_in_the_middle(host: Any, ready: Any, who: str) -> None:
     with watched(host):
         press_predict(ready)
@@ -102,6 +124,7 @@ def test_cancel_at_once_and_twice(host: Any, ready: Any) -> None:
     works_again(host, ready)
 
 
+@pytest.mark.usefixtures("slow_child")
 def test_a_second_predict_waits_for_the_first(host: Any, ready: Any) -> None:
     with watched(host):
         press_predict(ready)
@@ -116,6 +139,7 @@ def test_a_second_predict_waits_for_the_first(host: Any, ready: Any) -> None:
     works_again(host, ready)
 
 
+@pytest.mark.usefixtures("slow_child")
 def test_the_scene_closes_in_the_middle(host: Any, ready: Any, study: Any, models: Any) -> None:
     import slicer
 
@@ -141,6 +165,7 @@ def test_a_result_that_comes_while_another_module_is_open(host: Any, panel: Any,
     works_again(host, panel)
 
 
+@pytest.mark.usefixtures("slow_child")
 def test_the_module_is_reloaded_in_the_middle(host: Any, ready: Any) -> None:
     import slicer
 
