@@ -32,16 +32,23 @@ def until(host: Any, holds: Callable[[], bool]) -> None:
 
 
 def children() -> list[psutil.Process]:
-    """The processes below this one that are alive."""
+    """The ``prrt`` commands below this process that are alive, with whatever they have started."""
     found = []
-    for process in psutil.Process().children(recursive=True):
+    for process in psutil.Process().children():
         try:
-            # joblib's and Python's own trackers belong to the tests' process.
-            if process.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(process.cmdline()):
-                found.append(process)
+            # Other tests' pools of workers live on for a while in the same process.
+            if "PRRTPredictorCore" in process.cmdline():
+                found += [process, *process.children(recursive=True)]
         except psutil.NoSuchProcess:
             continue
-    return found
+    return [process for process in found if _alive(process)]
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def worker() -> psutil.Process:
