@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,3 +41,40 @@ def host(standInApplication: Any, tmp_path: Path) -> Iterator[Host]:
     host.end()
     # Slicer only prints what a slot raises; a test that did not look at it must not pass.
     assert not raised, raised
+
+
+# --- the real panel, and what tests of failures in it need -----------------------------------------------------------
+
+
+@pytest.fixture
+def panel(host: Host) -> Iterator[Any]:
+    """The module's panel in view; afterwards no child process of it is left."""
+    from failing_panel import children, until
+    from panel_driver import panel_in_view
+
+    yield from panel_in_view(host)
+    until(host, lambda: not children())
+
+
+@pytest.fixture
+def private_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings and temporary files of the test's own; no graphics card."""
+    from failing_panel import private
+
+    private(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """PET and CT of a made patient, in memory."""
+    from failing_panel import made_study
+
+    return made_study(tmp_path_factory.mktemp("patient"))
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Model folders by the registry's name, packed when first asked for."""
+    from failing_panel import packed_models
+
+    return packed_models(tmp_path_factory.mktemp("Mödel ordner ü"))

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,39 +15,17 @@ import pytest
 from failing_panel import (
     children,
     full_disk,
-    made_study,
-    packed_models,
     prepare,
     press_predict,
-    private,
     told,
     until,
     watched,
     worker,
     works_again,
 )
-from panel_driver import leave_panel, panel_in_view
+from panel_driver import leave_panel
 
-
-@pytest.fixture
-def panel(host: Any) -> Iterator[Any]:
-    yield from panel_in_view(host)
-    until(host, lambda: not children())
-
-
-@pytest.fixture(autouse=True)
-def private_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    private(tmp_path, monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return made_study(tmp_path_factory.mktemp("patient"))
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    return packed_models(tmp_path_factory.mktemp("Mödel ordner ü"))
+pytestmark = pytest.mark.usefixtures("private_places")
 
 
 @pytest.fixture

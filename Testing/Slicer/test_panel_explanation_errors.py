@@ -3,48 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from failing_panel import (
     answer,
-    children,
     full_disk,
-    made_study,
     nodes,
-    packed_models,
     predicted,
     prepare,
-    private,
     told,
-    until,
     watched,
     works_again,
 )
-from panel_driver import panel_in_view
 
-
-@pytest.fixture
-def panel(host: Any) -> Iterator[Any]:
-    yield from panel_in_view(host)
-    until(host, lambda: not children())
-
-
-@pytest.fixture(autouse=True)
-def private_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    private(tmp_path, monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return made_study(tmp_path_factory.mktemp("patient"))
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    return packed_models(tmp_path_factory.mktemp("Mödel ordner ü"))
+pytestmark = pytest.mark.usefixtures("private_places")
 
 
 @pytest.fixture(scope="module")

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from panel_driver import panel_in_view
 
 from PRRTPredictorCore.cohort.labs import accepted_units
 from PRRTPredictorCore.errors import Code, LabRefused
 from PRRTPredictorCore.records import LABS
 
 REMARKS = (*LABS, "sampledOn", "firstCycle")
-
-
-@pytest.fixture
-def panel(host: Any) -> Iterator[Any]:
-    yield from panel_in_view(host)
 
 
 def remark(panel: Any, field: str) -> str:

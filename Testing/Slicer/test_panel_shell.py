@@ -6,17 +6,11 @@ import gc
 import subprocess
 import sys
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from panel_driver import FakeJob, leave_panel, only_error, panel_in_view
-
-
-@pytest.fixture
-def panel(host: Any) -> Iterator[Any]:
-    yield from panel_in_view(host)
+from panel_driver import FakeJob, leave_panel, only_error
 
 
 def test_the_module_says_what_it_is_and_what_it_is_not(host: Any) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from panel_driver import only_error, panel_in_view
+from panel_driver import only_error
 
 from PRRTPredictorCore.cohort.synthetic import SyntheticPatient, make_patient
 from PRRTPredictorCore.dicom.suv import load_pet
@@ -30,11 +29,6 @@ def rows(count: int) -> tuple[StudyRow, ...]:
         )
         for index in range(count)
     )
-
-
-@pytest.fixture
-def panel(host: Any) -> Iterator[Any]:
-    yield from panel_in_view(host)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,28 +10,15 @@ from typing import Any
 import pydicom
 import pytest
 from failing_panel import (
-    children,
     load,
     press_load,
-    private,
     told,
-    until,
     watched,
 )
-from panel_driver import panel_in_view
 
 from PRRTPredictorCore.cohort.synthetic import SyntheticPatient, make_patient
 
-
-@pytest.fixture
-def panel(host: Any) -> Iterator[Any]:
-    yield from panel_in_view(host)
-    until(host, lambda: not children())
-
-
-@pytest.fixture(autouse=True)
-def private_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    private(tmp_path, monkeypatch)
+pytestmark = pytest.mark.usefixtures("private_places")
 
 
 @pytest.fixture(scope="module")

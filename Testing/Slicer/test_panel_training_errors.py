@@ -15,17 +15,11 @@ from typing import Any
 
 import pytest
 from failing_panel import children, told, until, watched, worker
-from panel_driver import leave_panel, panel_in_view
+from panel_driver import leave_panel
 from panel_fakes import words
 from trained_run import made_cohort, private_folders
 
 HERE = Path(__file__).parent
-
-
-@pytest.fixture
-def panel(host: Any) -> Iterator[Any]:
-    yield from panel_in_view(host)
-    until(host, lambda: not children())
 
 
 @pytest.fixture(scope="module", autouse=True)
