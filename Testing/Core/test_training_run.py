@@ -53,7 +53,7 @@ def test_all_seven_models_leave_what_the_architecture_says(whole_run: Path) -> N
     for model in MODELS:
         for fold in range(2):
             names = {path.name for path in (whole_run / "folds" / model / f"0-{fold}").iterdir()}
-            expected = {"done.json", "predictions.csv", "weights.safetensors", "gradients.npz"}
+            expected = {"done.json", "predictions.csv", "weights.safetensors", "gradients.npz", "permutations.npz"}
             assert names == (expected if model == "rf_labs" else expected | {"embeddings.npz"})
     leftovers = {path.name for path in whole_run.iterdir()}
     known = {"manifest.json", "splits.json", "cohort.json", "ct_encoder.safetensors", "folds"}

@@ -23,6 +23,8 @@ class NetworkAnswers:
     logits : Tensor, shape (B,)
     embeddings : Tensor, shape (B, E)
         Activations of the MLP's second layer.
+    fusion_inputs : Tensor, shape (B, D)
+        What the MLP's first layer receives: image embeddings (PET, then CT), then the standardised tabular inputs.
     pet_gradients, ct_gradients : Tensor or None, shape (B, K, J, I)
         ∂ probability / ∂ voxel, per SUV and per HU.
     lab_contributions : Tensor or None, shape (B, F)
@@ -32,6 +34,7 @@ class NetworkAnswers:
 
     logits: Tensor
     embeddings: Tensor
+    fusion_inputs: Tensor
     pet_gradients: Tensor | None
     ct_gradients: Tensor | None
     lab_contributions: Tensor | None
@@ -60,9 +63,9 @@ def ask(
     ct = ct.detach().requires_grad_() if ct is not None and spec.uses_ct and ct_features is None else None
     scaled_pet, scaled_ct, scaled_table = fitted.normalise(pet, ct, tabular if spec.uses_labs else None)
     z = None if scaled_table is None else scaled_table.detach().requires_grad_()
-    embeddings = fitted.network.embed(scaled_pet, scaled_ct, z, ct_features)
-    scale, bias = fitted.recalibration.unbind()
-    logits = fitted.network.output(embeddings).squeeze(1) * scale + bias
+    fusion_inputs = fitted.network.fusion_inputs(scaled_pet, scaled_ct, z, ct_features)
+    embeddings = fitted.network.hidden(fusion_inputs)
+    logits = fitted.answer(embeddings)
     inputs = [value for value in (pet, ct, z) if value is not None]
     gradients = dict(zip(map(id, inputs), torch.autograd.grad(logits.sum(), inputs), strict=True))
     # ∂p/∂x = p (1 - p) ∂logit/∂x: one backward pass serves probability and logit alike.
@@ -71,6 +74,7 @@ def ask(
     return NetworkAnswers(
         logits=logits.detach(),
         embeddings=embeddings.detach(),
+        fusion_inputs=fusion_inputs.detach(),
         pet_gradients=None if pet is None else gradients[id(pet)].squeeze(1) * slope,
         ct_gradients=None if ct is None else gradients[id(ct)].squeeze(1) * slope,
         lab_contributions=None if z is None else gradients[id(z)] * z.detach(),

@@ -177,10 +177,13 @@ class FittedNetwork(nn.Module):
         -------
         Tensor, shape (B,)
         """
-        logits = self.network(*self.normalise(pet, ct, tabular), ct_features)
+        return self.answer(self.embed(pet, ct, tabular, ct_features))
+
+    def answer(self, embeddings: Tensor) -> Tensor:
+        """Recalibrated logits of long PFS, shape (B,), of fused embeddings [B, E]."""
         scale, bias = self.recalibration.unbind()
-        result: Tensor = logits * scale + bias
-        return result
+        logits: Tensor = self.network.output(embeddings).squeeze(1) * scale + bias
+        return logits
 
     def predict(
         self,

@@ -137,17 +137,19 @@ class FusionNetwork(nn.Module):
             parts.append(self.ct_branch(ct))
         return torch.cat(parts, dim=1)
 
-    def fuse(self, images: Tensor, tabular: Tensor | None) -> Tensor:
-        """The fused embedding [B, E] of image embeddings and tabular inputs: the MLP's second layer."""
-        joined = images if tabular is None or not self.spec.uses_labs else torch.cat((images, tabular), dim=1)
-        fused: Tensor = self.hidden(joined)
-        return fused
+    def fusion_inputs(
+        self, pet: Tensor | None, ct: Tensor | None, tabular: Tensor | None, ct_features: Tensor | None = None
+    ) -> Tensor:
+        """What the MLP receives, [B, D]: the image embeddings, then the tabular inputs; arguments as in `forward`."""
+        images = self.image_embedding(pet, ct, ct_features)
+        return images if tabular is None or not self.spec.uses_labs else torch.cat((images, tabular), dim=1)
 
     def embed(
         self, pet: Tensor | None, ct: Tensor | None, tabular: Tensor | None, ct_features: Tensor | None = None
     ) -> Tensor:
         """The fused embedding [B, E]; arguments as in :meth:`forward`."""
-        return self.fuse(self.image_embedding(pet, ct, ct_features), tabular)
+        embedding: Tensor = self.hidden(self.fusion_inputs(pet, ct, tabular, ct_features))
+        return embedding
 
     def forward(
         self, pet: Tensor | None, ct: Tensor | None, tabular: Tensor | None, ct_features: Tensor | None = None

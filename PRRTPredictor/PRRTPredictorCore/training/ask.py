@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..models.answers import ask
-from .heldout import GradientHistograms, HeldOutEmbeddings, HeldOutGradients
+from .heldout import GradientHistograms, HeldOutEmbeddings, HeldOutGradients, HeldOutPermutations
+from .permuting import shuffled_answers, tabular_groups
 
 if TYPE_CHECKING:
     from ..models.fitted import FittedNetwork
     from .data import Image, TrainingData
+    from .records import FoldTask
 
 BATCH = 4
 
@@ -26,9 +29,16 @@ training steps, and the distribution over 15 folds does not need everyone."""
 
 @dataclass(frozen=True, eq=False)
 class HeldOutAnswers:
-    """Logits [n] of the held-out patients and what else a fold leaves of them."""
+    """Logits [n] of the held-out patients and what else a fold leaves of them.
+
+    Attributes
+    ----------
+    fusion_inputs : ndarray, shape (n, D)
+        What the MLP's first layer received, for :func:`shuffled_network_answers`.
+    """
 
     logits: NDArray[np.float64]
+    fusion_inputs: NDArray[np.float64]
     embeddings: HeldOutEmbeddings
     gradients: HeldOutGradients
 
@@ -50,6 +60,7 @@ def ask_network(fitted: FittedNetwork, data: TrainingData, rows: NDArray[np.int6
     labs = [part.lab_contributions for part in parts if part.lab_contributions is not None]
     return HeldOutAnswers(
         logits=np.concatenate([part.logits for part in parts]),
+        fusion_inputs=np.concatenate([part.fusion_inputs for part in parts]),
         embeddings=HeldOutEmbeddings(codes, np.concatenate([part.embeddings for part in parts])),
         gradients=HeldOutGradients(
             codes=codes,
@@ -62,9 +73,35 @@ def ask_network(fitted: FittedNetwork, data: TrainingData, rows: NDArray[np.int6
     )
 
 
+def shuffled_network_answers(
+    fitted: FittedNetwork, answers: HeldOutAnswers, names: Sequence[str], task: FoldTask, seed: int
+) -> HeldOutPermutations:
+    """Answers with one tabular input, all of them, or one image taken from another held-out patient.
+
+    Shuffling happens where image embeddings and tabular inputs meet, so that no image is looked at again.
+    """
+    spec, device = fitted.spec, fitted.recalibration.device
+    n_tabular = fitted.n_tabular
+    images = [image for image, used in (("pet", spec.uses_pet), ("ct", spec.uses_ct)) if used]
+    width = (answers.fusion_inputs.shape[1] - n_tabular) // len(images)
+    groups: dict[str, Sequence[int]] = {
+        image: range(place * width, (place + 1) * width) for place, image in enumerate(images)
+    }
+    if n_tabular:
+        groups = {**tabular_groups(names, len(images) * width), **groups}
+
+    def answer(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        with torch.no_grad():
+            hidden = fitted.network.hidden(torch.from_numpy(inputs.astype(np.float32)).to(device))
+            return fitted.answer(hidden).double().cpu().numpy()
+
+    return shuffled_answers(answers.fusion_inputs, groups, answer, task, seed)
+
+
 @dataclass(frozen=True, eq=False)
 class _Part:
     logits: NDArray[np.float64]
+    fusion_inputs: NDArray[np.float64]
     embeddings: NDArray[np.float32]
     histograms: dict[Image, GradientHistograms]
     lab_contributions: NDArray[np.float64] | None
@@ -91,6 +128,7 @@ def _ask_batch(fitted: FittedNetwork, data: TrainingData, rows: NDArray[np.int64
     labs = answers.lab_contributions
     return _Part(
         logits=answers.logits.double().cpu().numpy(),
+        fusion_inputs=answers.fusion_inputs.double().cpu().numpy(),
         embeddings=answers.embeddings.float().cpu().numpy(),
         histograms={
             image: GradientHistograms.of(gradient.cpu().numpy())

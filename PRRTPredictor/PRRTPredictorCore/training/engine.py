@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from ..models.registry import ModelSpec, model_spec
 from ..records import FoldPredictions
-from .ask import ask_network
+from .ask import ask_network, shuffled_network_answers
 from .data import TrainingData
-from .heldout import HeldOutEmbeddings, HeldOutGradients
+from .heldout import HeldOutEmbeddings, HeldOutGradients, HeldOutPermutations
 from .network import NetworkSetup, fit_network
+from .permuting import shuffled_answers, tabular_groups
 from .records import COLLAPSE_SD, FoldOutcome, FoldResult, FoldTask
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ class _Answer:
     tensors: Mapping[str, torch.Tensor]
     gradients: HeldOutGradients
     embeddings: HeldOutEmbeddings | None = None
+    permutations: HeldOutPermutations | None = None
     epochs: int = 0
     best_epoch: int = 0
     reason: str = ""
@@ -142,16 +144,21 @@ def _fit_one(task: FoldTask, data: TrainingData, settings: FitSettings) -> FoldR
         ),
         gradients=answer.gradients,
         embeddings=answer.embeddings,
+        permutations=None if _untrained(answer) else answer.permutations,
     )
+
+
+def _untrained(answer: _Answer) -> bool:
+    """Whether a fit ended before it had learnt anything."""
+    return bool(answer.reason) and answer.epochs == 0
 
 
 def _finite_or_prevalence(answer: _Answer, data: TrainingData, task: FoldTask) -> tuple[NDArray[np.float64], str]:
     """The held-out logits; where nothing was learnt or an answer is no number, the log odds of the training fold."""
     share = float(data.y[data.rows(task.train)].mean())
     prevalence = np.log(share) - np.log1p(-share)
-    untrained = bool(answer.reason) and answer.epochs == 0
     finite = np.isfinite(answer.logits)
-    if untrained:
+    if _untrained(answer):
         return np.full(len(answer.logits), prevalence), answer.reason
     if not finite.all():
         reason = answer.reason or f"{int((~finite).sum())} held-out patient(s) got an answer that is not a number."
@@ -165,15 +172,21 @@ def _fit_forest(task: FoldTask, spec: ModelSpec, data: TrainingData, settings: F
     train, test = data.rows(task.train), data.rows(task.test)
     seed = fold_seed(settings.seed, task) % 2**32
     forest = fit_forest(spec, settings.preset.forest, data.tabular[train], data.y[train], seed)
+    tabular = data.tabular[test]
+
+    def answer(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        return forest.predict(None, None, inputs)
+
     return _Answer(
-        logits=forest.predict(None, None, data.tabular[test]),
+        logits=answer(tabular),
         tensors=forest.to_tensors(),
         gradients=HeldOutGradients(
             task.test,
             data.feature_names,
-            lab_contributions=forest.contributions(data.tabular[test]),
+            lab_contributions=forest.contributions(tabular),
             lab_method="decision path",
         ),
+        permutations=shuffled_answers(tabular, tabular_groups(data.feature_names), answer, task, settings.seed),
     )
 
 
@@ -185,6 +198,7 @@ def _fit_network(task: FoldTask, spec: ModelSpec, data: TrainingData, settings: 
         tensors=fit.fitted.to_tensors(),
         gradients=answers.gradients,
         embeddings=answers.embeddings,
+        permutations=shuffled_network_answers(fit.fitted, answers, data.feature_names, task, settings.seed),
         epochs=fit.epochs,
         best_epoch=fit.best_epoch,
         reason=fit.reason,

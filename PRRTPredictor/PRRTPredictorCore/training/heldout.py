@@ -1,6 +1,7 @@
-"""What a fold leaves of its held-out patients besides the prediction: embeddings and gradient statistics.
+"""What a fold leaves of its held-out patients besides the prediction: embeddings, gradients, answers to shuffled inputs.
 
-This is the one place that knows the layout of ``embeddings.npz`` and ``gradients.npz``; the report reads the records.
+This is the one place that knows the layout of ``embeddings.npz``, ``gradients.npz`` and ``permutations.npz``; the report
+reads the records.
 """
 
 from __future__ import annotations
@@ -148,6 +149,41 @@ class HeldOutGradients:
             ct=histograms("ct"),
             lab_contributions=arrays.get("lab_contributions"),
             lab_method=method,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutPermutations:
+    """Answers about the held-out patients with one input, or one group of inputs, shuffled among them.
+
+    Attributes
+    ----------
+    codes : tuple of str, length n
+    inputs : tuple of str, length G
+        What was shuffled: a tabular input by its name, "labs" for all of them together, "pet" or "ct" for an image.
+    logits : ndarray, shape (G, R, n)
+        Recalibrated logits under R shuffles.
+    """
+
+    codes: tuple[str, ...]
+    inputs: tuple[str, ...]
+    logits: NDArray[np.float64]
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """``codes`` (n,) and ``inputs`` (G,) text, ``logits`` (G, R, n)."""
+        return {
+            "codes": np.array(self.codes, dtype=np.str_),
+            "inputs": np.array(self.inputs, dtype=np.str_),
+            "logits": self.logits,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> HeldOutPermutations:
+        """The inverse of :meth:`to_arrays`."""
+        return cls(
+            codes=tuple(str(code) for code in arrays["codes"]),
+            inputs=tuple(str(name) for name in arrays["inputs"]),
+            logits=np.asarray(arrays["logits"], dtype=np.float64),
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..records import FoldPredictions
-from .heldout import HeldOutEmbeddings, HeldOutGradients
+from .heldout import HeldOutEmbeddings, HeldOutGradients, HeldOutPermutations
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,6 +84,8 @@ class FoldResult:
         ``FittedModel.to_tensors()``: weights and normalisation, on the CPU.
     embeddings : HeldOutEmbeddings or None
         None for a forest.
+    permutations : HeldOutPermutations or None
+        None for a fit that learnt nothing.
     """
 
     task: FoldTask
@@ -92,3 +94,4 @@ class FoldResult:
     outcome: FoldOutcome
     gradients: HeldOutGradients
     embeddings: HeldOutEmbeddings | None = None
+    permutations: HeldOutPermutations | None = None

@@ -2,7 +2,7 @@
 
 Layout (ARCHITECTURE.md): ``manifest.json``, ``splits.json``, ``cohort.json``, ``ct_encoder.safetensors`` where a
 pretrained branch needs one, and ``folds/<model>/<repeat>-<fold>/`` with ``predictions.csv``, ``weights.safetensors``,
-``embeddings.npz``, ``gradients.npz`` and ``done.json``. A fold is finished exactly when its ``done.json`` exists.
+``embeddings.npz``, ``gradients.npz``, ``permutations.npz`` and ``done.json``. A fold is finished exactly when its ``done.json`` exists.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..files import published_folder, to_json_bytes
 from ..records import FoldPredictions
 from .cohortfile import COHORT_NAME, RunCohort, read_run_cohort
 from .files import read_json
-from .heldout import HeldOutEmbeddings, HeldOutGradients
+from .heldout import HeldOutEmbeddings, HeldOutGradients, HeldOutPermutations
 from .manifest import MANIFEST_NAME, Manifest, read_manifest
 from .records import FoldOutcome, FoldResult, FoldTask
 from .splits import Split, read_splits
@@ -40,6 +40,7 @@ PREDICTIONS = "predictions.csv"
 WEIGHTS = "weights.safetensors"
 EMBEDDINGS = "embeddings.npz"
 GRADIENTS = "gradients.npz"
+PERMUTATIONS = "permutations.npz"
 SPLITS = "splits.json"
 CT_ENCODER = "ct_encoder.safetensors"
 COLUMNS = ("patient", "repeat", "fold", "y", "probability", "logit")
@@ -131,6 +132,8 @@ class RunStore:
             (folder / GRADIENTS).write_bytes(_npz(result.gradients.to_arrays()))
             if result.embeddings is not None:
                 (folder / EMBEDDINGS).write_bytes(_npz(result.embeddings.to_arrays()))
+            if result.permutations is not None:
+                (folder / PERMUTATIONS).write_bytes(_npz(result.permutations.to_arrays()))
             (folder / DONE).write_bytes(to_json_bytes(asdict(result.outcome)))
 
     def outcome(self, model: str, repeat: int, fold: int) -> FoldOutcome:
@@ -160,6 +163,12 @@ class RunStore:
         with self._fold_file(model, repeat, fold, GRADIENTS) as path:
             arrays = _read_npz(path)
             return None if arrays is None else HeldOutGradients.from_arrays(arrays)
+
+    def permutations(self, model: str, repeat: int, fold: int) -> HeldOutPermutations | None:
+        """Answers about a fold's held-out patients with shuffled inputs; None where the run kept none."""
+        with self._fold_file(model, repeat, fold, PERMUTATIONS) as path:
+            arrays = _read_npz(path)
+            return None if arrays is None else HeldOutPermutations.from_arrays(arrays)
 
     def load_fold(self, model: str, repeat: int, fold: int) -> FittedModel:
         """The fitted model of a finished fold.
