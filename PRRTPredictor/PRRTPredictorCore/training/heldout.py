@@ -1,7 +1,7 @@
-"""What a fold leaves of its held-out patients besides the prediction: embeddings, gradients, answers to shuffled inputs.
+"""What a fold leaves of its held-out patients besides the prediction.
 
-This is the one place that knows the layout of ``embeddings.npz``, ``gradients.npz`` and ``permutations.npz``; the report
-reads the records.
+Embeddings, statistics of the gradients, and answers to shuffled inputs. This is the one place that knows the layout of
+``embeddings.npz``, ``gradients.npz`` and ``permutations.npz``; the report reads the records.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Layout (ARCHITECTURE.md): ``manifest.json``, ``splits.json``, ``cohort.json``, ``ct_encoder.safetensors`` where a
 pretrained branch needs one, and ``folds/<model>/<repeat>-<fold>/`` with ``predictions.csv``, ``weights.safetensors``,
-``embeddings.npz``, ``gradients.npz``, ``permutations.npz`` and ``done.json``. A fold is finished exactly when its ``done.json`` exists.
+``embeddings.npz``, ``gradients.npz``, ``permutations.npz`` and ``done.json``. A fold is finished exactly when its
+``done.json`` exists.
 """
 
 from __future__ import annotations
