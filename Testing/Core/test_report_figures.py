@@ -14,7 +14,11 @@ from PRRTPredictorCore.evaluation.calibration import calibrate, decision_curve
 from PRRTPredictorCore.evaluation.discrimination import discriminate, precision_recall_band, roc_band
 from PRRTPredictorCore.evaluation.survival import kaplan_meier
 from PRRTPredictorCore.models.registry import MODELS
-from PRRTPredictorCore.report import figures
+from PRRTPredictorCore.report.figures.calibration import calibration, decision
+from PRRTPredictorCore.report.figures.curves import precision_recall, roc
+from PRRTPredictorCore.report.figures.importance import LabImportance, lab_importance
+from PRRTPredictorCore.report.figures.performance import performance
+from PRRTPredictorCore.report.figures.survival import SurvivalGroup, survival
 from PRRTPredictorCore.report.style import INK, MODEL_COLOURS, drawing, inline_svg, new_figure, svg_text
 
 FOLDS = simulated_run(patients=45, repeats=2, skill=1.0)
@@ -25,21 +29,21 @@ def axis() -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def curve(months: tuple[float, ...]) -> figures.SurvivalGroup:
+def curve(months: tuple[float, ...]) -> SurvivalGroup:
     times = np.array(months)
-    return figures.SurvivalGroup("all (n)", kaplan_meier(times, np.ones(times.size, bool)), "#2980c4")
+    return SurvivalGroup("all (n)", kaplan_meier(times, np.ones(times.size, bool)), "#2980c4")
 
 
 DRAWINGS = {
-    "performance": lambda ax: figures.performance(ax, [discriminate(FOLDS, 20)], "auroc", 0.5, "chance"),
-    "roc": lambda ax: figures.roc(ax, [("pet", roc_band(FOLDS))]),
-    "precision_recall": lambda ax: figures.precision_recall(ax, [("pet", precision_recall_band(FOLDS))], 0.64),
-    "survival": lambda ax: figures.survival(ax, [curve((3, 8, 14, 20)), curve((9, 18, 30))]),
-    "calibration": lambda ax: figures.calibration(ax, calibrate(FOLDS, resamples=20)),
-    "decision": lambda ax: figures.decision(ax, decision_curve(FOLDS), "pet"),
-    "lab_importance": lambda ax: figures.lab_importance(
+    "performance": lambda ax: performance(ax, [discriminate(FOLDS, 20)], "auroc", 0.5, "chance"),
+    "roc": lambda ax: roc(ax, [("pet", roc_band(FOLDS))]),
+    "precision_recall": lambda ax: precision_recall(ax, [("pet", precision_recall_band(FOLDS))], 0.64),
+    "survival": lambda ax: survival(ax, [curve((3, 8, 14, 20)), curve((9, 18, 30))]),
+    "calibration": lambda ax: calibration(ax, calibrate(FOLDS, resamples=20)),
+    "decision": lambda ax: decision(ax, decision_curve(FOLDS), "pet"),
+    "lab_importance": lambda ax: lab_importance(
         ax,
-        [figures.LabImportance("pet_labs", ("ast", "cga"), np.array([[0.1, 0.4], [0.2, 0.3]]), "gradient x input", "")],
+        [LabImportance("pet_labs", ("ast", "cga"), np.array([[0.1, 0.4], [0.2, 0.3]]), "gradient x input", "")],
     ),
 }
 

@@ -18,7 +18,7 @@ from ..records import CohortPatient, FoldPredictions
 from ..training.cohortfile import RunCohort
 from ..training.manifest import Manifest
 from ..training.store import RunStore
-from .figures import LabImportance
+from .figures.importance import LabImportance
 
 PAPER_TABLE_TWO: Mapping[str, tuple[str, str]] = MappingProxyType(
     {

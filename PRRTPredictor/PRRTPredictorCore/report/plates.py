@@ -12,9 +12,11 @@ from ..evaluation.calibration import calibrate, decision_curve
 from ..evaluation.discrimination import precision_recall_band, roc_band
 from ..evaluation.summary import interval, model_title
 from ..evaluation.survival import KaplanMeier
-from . import figures
 from .content import RunContent, with_sign
-from .figures import SurvivalGroup
+from .figures import calibration, importance, survival
+from .figures import curves as curve_figures
+from .figures import performance as performance_figures
+from .figures.survival import SurvivalGroup
 from .style import LONG_COLOUR, SHORT_COLOUR, new_figure
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def cohort_survival(content: RunContent) -> Plate:
     """Paper, Fig. 2."""
     curve = content.cohort_survival()
     figure = new_figure(7.4, 4.1)
-    figures.survival(figure.subplots(), [SurvivalGroup("all patients", curve, LONG_COLOUR)])
+    survival.survival(figure.subplots(), [SurvivalGroup("all patients", curve, LONG_COLOUR)])
     quartiles = f"{_months(curve.lower_quartile_months)} to {_months(curve.upper_quartile_months)}"
     return Plate(
         key="cohort-survival",
@@ -66,8 +68,8 @@ def performance(content: RunContent) -> Plate:
     models, prevalence = content.summary.models, content.summary.prevalence_long
     figure = new_figure(9.4, 1.3 + 0.48 * len(models))
     left, right = figure.subplots(1, 2, sharey=True)
-    figures.performance(left, models, "auroc", 0.5, "chance 0.50")
-    figures.performance(right, models, "auprc", prevalence, f"prevalence {prevalence:.2f}")
+    performance_figures.performance(left, models, "auroc", 0.5, "chance 0.50")
+    performance_figures.performance(right, models, "auprc", prevalence, f"prevalence {prevalence:.2f}")
     listed = "; ".join(
         f"{model_title(model.model)} {model.auroc.mean:.2f} {interval(model.auroc.ci95)}" for model in models
     )
@@ -93,8 +95,8 @@ def curves(content: RunContent) -> Plate | None:
         return None
     figure = new_figure(8.8, 4.3)
     left, right = figure.subplots(1, 2)
-    figures.roc(left, rocs)
-    figures.precision_recall(right, recalls, content.summary.prevalence_long)
+    curve_figures.roc(left, rocs)
+    curve_figures.precision_recall(right, recalls, content.summary.prevalence_long)
     titles = " and ".join(model_title(name) for name, _ in rocs)
     return Plate(
         key="curves",
@@ -120,7 +122,7 @@ def predicted_survival(content: RunContent) -> Plate | None:
         if curve is not None
     ]
     figure = new_figure(7.4, 4.3)
-    figures.survival(figure.subplots(), groups)
+    survival.survival(figure.subplots(), groups)
     medians = "; ".join(f"{group.label}: median {_months(group.curve.median_months)}" for group in groups)
     test = (
         f"Log-rank test: statistic {result.test.statistic:.2f}, p {with_sign(result.test.p)}."
@@ -144,8 +146,8 @@ def probability_quality(content: RunContent) -> Plate:
     result = calibrate(folds)
     figure = new_figure(8.8, 4.3)
     left, right = figure.subplots(1, 2)
-    figures.calibration(left, result)
-    figures.decision(right, decision_curve(folds), name)
+    calibration.calibration(left, result)
+    calibration.decision(right, decision_curve(folds), name)
     slope = (
         f"slope {result.slope.value:.2f} {interval(result.slope.ci95)} (1 is right; below 1, too extreme)"
         if math.isfinite(result.slope.value)
@@ -184,7 +186,7 @@ def labs(content: RunContent) -> Plate | None:
     figure = new_figure(8.4 if len(methods) > 1 else 7.4, 1.6 + 0.62 * rows)
     axes = figure.subplots(1, len(methods), squeeze=False)[0]
     for ax, models in zip(axes, by_method, strict=True):
-        figures.lab_importance(ax, models)
+        importance.lab_importance(ax, models)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
     strongest = "; ".join(

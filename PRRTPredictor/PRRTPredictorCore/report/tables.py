@@ -13,7 +13,7 @@ from ..evaluation.discrimination import METRICS
 from ..evaluation.significance import PAPER, PRIMARY, SECONDARY
 from ..evaluation.summary import interval, mean_and_error, model_title
 from .content import PAPER_TABLE_TWO, RunContent, evidence, pretrained_in_words, printed_p
-from .figures import METRIC_TITLES
+from .figures.performance import METRIC_TITLES
 from .plates import median_months
 
 
