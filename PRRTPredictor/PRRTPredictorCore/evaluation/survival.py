@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..records import LONG_PFS_FROM, FoldPredictions
+from ..records import LONG_PFS_FROM, FoldPredictions, Outcome
 from .resampling import Floats
 
 
@@ -66,6 +66,24 @@ class PredictedGroups:
     codes: tuple[str, ...]
     mean_probability: Floats
     long: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class GroupSurvival:
+    """Survival of the patients whom a model puts into its two groups, out of fold.
+
+    Attributes
+    ----------
+    long, short : KaplanMeier or None
+        None where the model puts nobody there.
+    test : LogRank or None
+        None where there is one group only.
+    """
+
+    model: str
+    long: KaplanMeier | None
+    short: KaplanMeier | None
+    test: LogRank | None
 
 
 def kaplan_meier(months: Floats, event: NDArray[np.bool_], ticks: Floats | None = None) -> KaplanMeier:
@@ -144,3 +162,39 @@ def predicted_groups(folds: Sequence[FoldPredictions]) -> PredictedGroups:
     codes = tuple(sorted(gathered))
     mean = np.array([np.mean(gathered[code]) for code in codes])
     return PredictedGroups(codes=codes, mean_probability=mean, long=mean >= LONG_PFS_FROM)
+
+
+def survival_of(outcomes: Sequence[Outcome], ticks: Floats | None = None) -> KaplanMeier:
+    """Kaplan–Meier estimate of these patients; ``ticks`` as in :func:`kaplan_meier`."""
+    return kaplan_meier(*_follow_up(outcomes), ticks)
+
+
+def survival_by_predicted_group(folds: Sequence[FoldPredictions], outcomes: Mapping[str, Outcome]) -> GroupSurvival:
+    """Survival by the group that a model predicts (paper, Fig. 5), each patient once and out of fold.
+
+    Parameters
+    ----------
+    folds : sequence of FoldPredictions
+        Of one model.
+    outcomes : mapping of str to Outcome
+        By study code; holds every patient of the folds.
+    """
+    groups = predicted_groups(folds)
+    members = [outcomes[code] for code in groups.codes]
+    months, event = _follow_up(members)
+    ticks = risk_ticks(float(months.max()))
+
+    def curve(of: NDArray[np.bool_]) -> KaplanMeier | None:
+        return kaplan_meier(months[of], event[of], ticks) if of.any() else None
+
+    return GroupSurvival(
+        model=folds[0].model,
+        long=curve(groups.long),
+        short=curve(~groups.long),
+        test=log_rank(months, event, groups.long.astype(np.int64)),
+    )
+
+
+def _follow_up(outcomes: Sequence[Outcome]) -> tuple[Floats, NDArray[np.bool_]]:
+    months = np.array([outcome.pfs_months for outcome in outcomes], dtype=np.float64)
+    return months, np.array([outcome.event for outcome in outcomes], dtype=np.bool_)
