@@ -73,6 +73,7 @@ class Code(str, Enum):
     RUN_MISMATCH = "RUN_MISMATCH"  # the run folder belongs to another configuration or cohort
     RUN_INCOMPLETE = "RUN_INCOMPLETE"  # folds are missing
     RUN_BUSY = "RUN_BUSY"  # another process works on this run
+    NOT_IN_RUN = "NOT_IN_RUN"  # a report asked for a model, patient or chapter that the run does not hold
     MODEL_MISSING = "MODEL_MISSING"
     MODEL_MISMATCH = "MODEL_MISMATCH"  # another preset, schema, shape or version
     MODEL_TAMPERED = "MODEL_TAMPERED"  # a hash does not agree

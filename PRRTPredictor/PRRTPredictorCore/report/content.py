@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +16,18 @@ from ..evaluation.discrimination import Discrimination
 from ..evaluation.significance import PairedComparison
 from ..evaluation.summary import RunSummary, model_title, summarise_run
 from ..evaluation.survival import KaplanMeier, LogRank, kaplan_meier, log_rank, predicted_groups
+from ..models.registry import MODELS
+from ..progress import Progress, silent
 from ..records import CohortPatient, FoldPredictions
 from ..training.cohortfile import RunCohort
+from ..training.heldout import HeldOutEmbeddings, HeldOutGradients, HeldOutPermutations
 from ..training.manifest import Manifest
 from ..training.store import RunStore
 from .figures.importance import LabImportance
+from .request import EVERYTHING, ReportRequest
+
+PAPER_PAIR = ("pet_labs", "pet")
+"""The two models whose gradients the paper compares (Fig. 8 and 9), the richer first."""
 
 PAPER_TABLE_TWO: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -54,24 +63,40 @@ class GroupSurvival:
 
 @dataclass(frozen=True, eq=False)
 class RunContent:
-    """A run as the report sees it.
+    """A run as the report sees it; what folds left beside their predictions is read when a chapter asks for it.
 
     Attributes
     ----------
+    run : Path
+        The run folder.
     predictions : mapping of str to tuple of FoldPredictions
         Models with at least one finished fold, in the registry's order.
-    importance : tuple of LabImportance
-        Of the models whose finished folds kept lab contributions.
-    stopped : tuple of str
-        Fits that were cut short, in words.
+    progress : Progress
+        For the steps inside a long chapter: ``content.progress("saliency", done, total, message)``.
     """
 
-    manifest: Manifest
-    cohort: RunCohort
+    run: Path
+    request: ReportRequest
+    store: RunStore
     summary: RunSummary
     predictions: Mapping[str, tuple[FoldPredictions, ...]]
-    importance: tuple[LabImportance, ...]
-    stopped: tuple[str, ...]
+    progress: Progress = silent
+    _kept: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the run is."""
+        return self.store.manifest
+
+    @property
+    def cohort(self) -> RunCohort:
+        """The cohort as the run remembers it."""
+        return self.store.cohort
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Models with at least one finished fold, in the registry's order."""
+        return tuple(self.predictions)
 
     @property
     def headline(self) -> Discrimination:
@@ -83,6 +108,66 @@ class RunContent:
         """Labs alone, where the run has it beside another model."""
         found = [model for model in self.summary.models if model.model == "rf_labs"]
         return found[0] if found and found[0] is not self.headline else None
+
+    @property
+    def pair(self) -> tuple[str, str] | None:
+        """The two models to hold against each other, the one with more inputs first.
+
+        What the reader asked for, in the order asked; else the paper's pair; else the two networks with the most inputs
+        that share an image.
+        """
+        if self.request.compare is not None:
+            return self.request.compare
+        if set(PAPER_PAIR) <= set(self.names):
+            return PAPER_PAIR
+        return richest_pair(self.names)
+
+    @property
+    def long(self) -> Mapping[str, bool]:
+        """Whether PFS was longer than one year, by study code."""
+        return {patient.code: patient.outcome.long_pfs for patient in self.cohort.cohort.patients}
+
+    def gradients(self, model: str) -> tuple[HeldOutGradients, ...]:
+        """Gradient statistics of a model's finished folds, by repeat, then fold; folds without them are left out.
+
+        Raises
+        ------
+        ModelRefused
+            For a damaged file; likewise in the two below.
+        """
+        return tuple(found for _, found in self._held_out(model, "gradients"))
+
+    def embeddings(self, model: str) -> tuple[HeldOutEmbeddings, ...]:
+        """Fused embeddings of the held-out patients, in the same manner."""
+        return tuple(found for _, found in self._held_out(model, "embeddings"))
+
+    def permutations(self, model: str) -> tuple[tuple[FoldPredictions, HeldOutPermutations], ...]:
+        """A fold's predictions beside its answers to shuffled inputs, in the same manner."""
+        return self._held_out(model, "permutations")
+
+    def _held_out(self, model: str, what: str) -> tuple[tuple[FoldPredictions, Any], ...]:
+        if (model, what) not in self._kept:
+            read = getattr(self.store, what)
+            folds = ((fold, read(model, fold.repeat, fold.fold)) for fold in self.predictions.get(model, ()))
+            self._kept[model, what] = tuple((fold, found) for fold, found in folds if found is not None)
+        kept: tuple[tuple[FoldPredictions, Any], ...] = self._kept[model, what]
+        return kept
+
+    @property
+    def importance(self) -> tuple[LabImportance, ...]:
+        """Of the models whose finished folds kept lab contributions."""
+        found = (_importance(self, name) for name in self.names)
+        return tuple(one for one in found if one is not None)
+
+    @property
+    def stopped(self) -> tuple[str, ...]:
+        """Fits that were cut short, in words."""
+        return tuple(
+            f"{model_title(name)}, fold {fold.repeat}-{fold.fold}: {reason}"
+            for name, folds in self.predictions.items()
+            for fold in folds
+            if (reason := self.store.outcome(name, fold.repeat, fold.fold).reason)
+        )
 
     @property
     def patients(self) -> Mapping[str, CohortPatient]:
@@ -109,31 +194,34 @@ class RunContent:
         return GroupSurvival(model, long=curve(long), short=curve(~long), test=test)
 
 
-def read_content(run: Path) -> RunContent:
+def read_content(run: Path, request: ReportRequest = EVERYTHING, progress: Progress = silent) -> RunContent:
     """Evaluate a run folder (which also writes its metrics) and gather what the report shows.
 
     Raises
     ------
+    InputRefused
+        ``NOT_IN_RUN`` for a request that this run cannot serve, before anything is computed.
     ModelRefused, RunFailed
         As :func:`PRRTPredictorCore.evaluation.summary.summarise_run`.
     """
-    summary = summarise_run(run)
     store = RunStore(run)
-    names = [model.model for model in summary.models]
-    importance = (_importance(store, name) for name in names)
-    return RunContent(
-        manifest=store.manifest,
-        cohort=store.cohort,
-        summary=summary,
-        predictions={name: store.predictions(name) for name in names},
-        importance=tuple(found for found in importance if found is not None),
-        stopped=tuple(
-            f"{model_title(name)}, fold {task.repeat}-{task.fold}: {reason}"
-            for name in names
-            for task in store.finished(name)
-            if (reason := store.outcome(name, task.repeat, task.fold).reason)
-        ),
+    request.require(
+        models=[name for name in store.manifest.models if store.finished(name)],
+        patients=[patient.code for patient in store.cohort.cohort.patients],
     )
+    summary = summarise_run(run)
+    predictions = {model.model: store.predictions(model.model) for model in summary.models}
+    return RunContent(run, request, store, summary, predictions, progress)
+
+
+def richest_pair(names: Collection[str]) -> tuple[str, str] | None:
+    """The two networks with the most inputs that share an image, the richer first; None where there are no two."""
+    networks = [spec for spec in MODELS.values() if spec.name in names and spec.kind == "network"]
+    richest = sorted(networks, key=lambda spec: len(spec.inputs))[::-1]  # of equals, the later in the registry
+    for first, second in combinations(richest, 2):
+        if (first.uses_pet and second.uses_pet) or (first.uses_ct and second.uses_ct):
+            return first.name, second.name
+    return None
 
 
 # --- in words ---------------------------------------------------------------------------------------------------------
@@ -232,20 +320,16 @@ def pretrained_in_words(manifest: Manifest) -> str:
 # --- gathering --------------------------------------------------------------------------------------------------------
 
 
-def _importance(store: RunStore, model: str) -> LabImportance | None:
-    by_fold = []
-    names: tuple[str, ...] = ()
-    method = ""
-    for task in store.finished(model):
-        stored = store.gradients(model, task.repeat, task.fold)
-        if stored is None or stored.lab_contributions is None:
-            continue
-        by_fold.append(np.abs(stored.lab_contributions).mean(axis=0))
-        names, method = stored.feature_names, stored.lab_method
-    if not by_fold:
+def _importance(content: RunContent, model: str) -> LabImportance | None:
+    stored = content.gradients(model)
+    by_fold = np.array(
+        [np.abs(one.lab_contributions).mean(axis=0) for one in stored if one.lab_contributions is not None]
+    )
+    if not by_fold.size:
         return None
+    names, method = stored[0].feature_names, stored[0].lab_method
     unit = "in logits" if method == "gradient x input" else "in probability"
-    return LabImportance(model=model, names=names, by_fold=np.stack(by_fold), method=method, unit=unit)
+    return LabImportance(model=model, names=names, by_fold=by_fold, method=method, unit=unit)
 
 
 def _follow_up(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from ..errors import Code, InputRefused
 
 SaliencyMethod = Literal["gradient", "smoothgrad", "integrated"]
 
@@ -32,3 +35,50 @@ class ReportRequest:
     saliency: tuple[SaliencyMethod, ...] = ("gradient",)
     cohort: Path | None = None
     without: frozenset[str] = frozenset()
+
+    def require(self, models: Collection[str], patients: Collection[str]) -> None:
+        """Refuse what a run cannot serve, before any work is done for it.
+
+        Parameters
+        ----------
+        models : collection of str
+            Those with a finished fold.
+        patients : collection of str
+            Study codes of the run.
+
+        Raises
+        ------
+        InputRefused
+            ``NOT_IN_RUN`` for an unknown model, patient or chapter, or a model held against itself.
+        """
+        from .chapters import CHAPTERS
+
+        compared = self.compare or ()
+        _require(compared, models, "model", "Models with a finished fold")
+        if len(set(compared)) < len(compared):
+            raise InputRefused(
+                Code.NOT_IN_RUN,
+                "A model cannot be compared with itself.",
+                where="--compare",
+                remedy=f"Name two of: {', '.join(models)}.",
+            )
+        _require(self.patients, patients, "patient", "Study codes of this run, for instance", most=6)
+        _require(sorted(self.without), [entry.key for entry in CHAPTERS], "chapter", "Chapters")
+
+
+EVERYTHING = ReportRequest()
+"""What every report shows."""
+
+
+def _require(asked: Collection[str], known: Collection[str], what: str, heading: str, most: int = 99) -> None:
+    for name in asked:
+        if name not in known:
+            raise InputRefused(
+                Code.NOT_IN_RUN,
+                f"This run holds no {what} named “{name}”.",
+                where=f"--{_FLAGS[what]}",
+                remedy=f"{heading}: {', '.join(list(known)[:most]) or 'none'}.",
+            )
+
+
+_FLAGS = {"model": "compare", "patient": "patients", "chapter": "without"}

@@ -1,0 +1,57 @@
+"""The chapters of a run's report: each a function of the run's content, in a module of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..chapter import Chapter
+    from ..content import RunContent
+
+
+@dataclass(frozen=True)
+class ChapterEntry:
+    """A chapter's place in the report.
+
+    Attributes
+    ----------
+    key : str
+        Name of its module here, its anchor in the page, and its name on the command line.
+    title : str
+        In words, for the progress bar and for what is missing.
+    weight : int
+        About how long it takes beside the others, for the progress bar.
+    """
+
+    key: str
+    title: str
+    weight: int = 1
+
+    def make(self, content: RunContent) -> Chapter | None:
+        """Make the chapter; its module, and what that needs, is imported only now."""
+        if find_spec(f"{__name__}.{self.key}") is None:
+            return None
+        chapter: Chapter | None = import_module(f"{__name__}.{self.key}").chapter(content)
+        return chapter
+
+
+CHAPTERS = (
+    ChapterEntry("brief", "In brief"),
+    ChapterEntry("patients", "Patients"),
+    ChapterEntry("pipeline", "The models"),
+    ChapterEntry("results", "Results"),
+    ChapterEntry("comparison", "Comparisons"),
+    ChapterEntry("survival", "Survival"),
+    ChapterEntry("probabilities", "Probabilities"),
+    ChapterEntry("subgroups", "Subgroups"),
+    ChapterEntry("blood", "Blood values"),
+    ChapterEntry("embeddings", "Embeddings"),
+    ChapterEntry("gradients", "Gradients"),
+    ChapterEntry("saliency", "Saliency"),
+    ChapterEntry("checklist", "TRIPOD+AI"),
+    ChapterEntry("provenance", "How it was made"),
+)
+"""In page order."""
