@@ -19,7 +19,7 @@ from PRRTPredictorCore.models.encoders import (
     to_bundle_axes,
 )
 from PRRTPredictorCore.models.fitted import FittedNetwork
-from PRRTPredictorCore.models.fusion import FusionNetwork, describe_network, parameter_count
+from PRRTPredictorCore.models.fusion import FusionNetwork
 from PRRTPredictorCore.models.presets import PAPER, PRESETS, QUICK, TUNED, Preset, preset_named
 from PRRTPredictorCore.models.pretrained import random_encoder, stages_to_fit
 from PRRTPredictorCore.models.registry import MODELS, ModelSpec, model_spec, model_specs
@@ -106,9 +106,6 @@ def test_every_network_gives_one_logit_and_one_embedding_a_patient(
     assert torch.allclose(network.output(embedding).squeeze(1), network(pet, ct, labs))
     images = int(spec.uses_pet) + int(spec.uses_ct)
     assert network.image_embedding(pet, ct).shape == (2, images * preset.network.embedding)
-    facts = describe_network(network, preset)
-    assert len(facts.branches) == len(spec.inputs)
-    assert facts.parameters == parameter_count(network)
 
 
 @pytest.mark.parametrize("spec", NETWORKS, ids=lambda spec: spec.name)

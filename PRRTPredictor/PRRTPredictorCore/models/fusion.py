@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -14,29 +12,6 @@ from .registry import ModelSpec
 
 FROZEN_PREFIX = "ct_branch.front."
 """Of the tensors that no fold changes."""
-
-
-@dataclass(frozen=True)
-class NetworkDescription:
-    """A network in numbers, for the report's pipeline figure.
-
-    Attributes
-    ----------
-    branches : tuple of str
-        One line per input that has a branch of its own.
-    fused_inputs : int
-        Numbers that reach the first MLP layer.
-    parameters, fitted_parameters : int
-        All weights, and those that a fold fits.
-    """
-
-    model: str
-    preset: str
-    branches: tuple[str, ...]
-    fused_inputs: int
-    mlp_widths: tuple[int, ...]
-    parameters: int
-    fitted_parameters: int
 
 
 class FusionNetwork(nn.Module):
@@ -209,29 +184,3 @@ class FusionNetwork(nn.Module):
 def parameter_count(network: nn.Module, *, fitted_only: bool = False) -> int:
     """Number of weights; ``fitted_only`` leaves out frozen ones."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad or not fitted_only)
-
-
-def describe_network(network: FusionNetwork, preset: Preset) -> NetworkDescription:
-    """A network in numbers."""
-    branches = []
-    size = preset.network
-    stem = f"{size.stem_kernel}³ convolution, stride {size.stem_stride}"
-    cnn = f"{stem} → residual stages {' → '.join(map(str, size.widths))} → embedding {size.embedding}"
-    if network.pet_branch is not None:
-        branches.append(f"SR-PET: {cnn}")
-    if isinstance(network.ct_branch, PretrainedCtEncoder):
-        fitted = network.ct_branch.trainable_stages
-        branches.append(f"CT: pretrained SegResNet encoder, {fitted} of 4 stages fitted → embedding {size.embedding}")
-    elif network.ct_branch is not None:
-        branches.append(f"CT: {cnn}")
-    if network.n_tabular:
-        branches.append(f"labs: {network.n_tabular} values")
-    return NetworkDescription(
-        model=network.spec.name,
-        preset=preset.name,
-        branches=tuple(branches),
-        fused_inputs=network.fused_inputs,
-        mlp_widths=(*size.mlp_widths, 1),
-        parameters=parameter_count(network),
-        fitted_parameters=parameter_count(network, fitted_only=True),
-    )
