@@ -1,0 +1,405 @@
+"""How differently two models' gradients are distributed (paper, Fig. 8).
+
+Six distances between histograms, and their uncertainty over patients. The paper pools the voxels of all patients, each
+map scaled to [0, 1], and tests the voxels. Neighbouring voxels of one map are not independent measurements, and a
+quarter of a million of them a patient make any difference "significant"; here patients are resampled and swapped.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..training.heldout import LOG10_EDGES, UNIT_EDGES, GradientHistograms, HeldOutGradients
+
+Floats: TypeAlias = NDArray[np.float64]
+Image: TypeAlias = Literal["pet", "ct"]
+Scale: TypeAlias = Literal["unit", "log10"]
+SCALES: tuple[Scale, ...] = ("unit", "log10")
+"""Min–max scaled per map, as the paper; log10 |∂ probability / ∂ voxel|, not normalised."""
+
+RESAMPLES = 2000
+PERMUTATIONS = 10_000
+
+
+@dataclass(frozen=True, eq=False)
+class Distances:
+    """Distances between histograms p and q over the same bins, each an array of one shape.
+
+    Attributes
+    ----------
+    wasserstein : ndarray
+        Area between the two cumulative distributions, in units of the abscissa (Wasserstein-1).
+    ks : ndarray
+        Largest gap between the two cumulative distributions at an edge of a bin, 0 to 1 (Kolmogorov–Smirnov).
+    js_divergence : ndarray
+        Jensen–Shannon divergence in nats, 0 to ln 2 = 0.693.
+    js_distance : ndarray
+        Its square root, 0 to 0.833; what ``scipy.spatial.distance.jensenshannon`` returns.
+    energy : ndarray
+        Energy distance, sqrt(2 ∫ (F - G)² dx), as ``scipy.stats.energy_distance``.
+    bhattacharyya : ndarray
+        -ln Σ sqrt(p q); infinite when the histograms do not meet.
+    overlap : ndarray
+        Σ min(p, q), 0 to 1: the one that is large when the histograms agree.
+    """
+
+    wasserstein: Floats
+    ks: Floats
+    js_divergence: Floats
+    js_distance: Floats
+    energy: Floats
+    bhattacharyya: Floats
+    overlap: Floats
+
+
+DISTANCES: tuple[str, ...] = tuple(Distances.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class DistanceEstimate:
+    """One distance.
+
+    Attributes
+    ----------
+    name : str
+        One of :data:`DISTANCES`.
+    value : float
+    ci95 : (float, float)
+        Patient-level bootstrap percentile interval.
+    refit : float
+        The same distance between two fits of *one* model on other splits, over the same patients: the mean over both
+        models and all pairs of fits; NaN with a single repeat. A distance no larger than this says nothing about
+        what the two models see.
+    """
+
+    name: str
+    value: float
+    ci95: tuple[float, float]
+    refit: float
+
+
+@dataclass(frozen=True, eq=False)
+class GradientDistributions:
+    """Two models' gradient magnitudes on one scale.
+
+    Attributes
+    ----------
+    scale : {"unit", "log10"}
+    edges : ndarray, shape (bins + 1,)
+    first, second : ndarray, shape (bins,)
+        Share of the voxels in each bin: mean over a patient's fits, then over patients.
+    first_fits, second_fits : ndarray, shape (R, bins)
+        The same for the first, second, … fit that held each patient out.
+    distances : tuple of DistanceEstimate
+        In the order of :data:`DISTANCES`.
+    p_ks : float
+        Patient-level permutation p of the Kolmogorov–Smirnov statistic: both models' histograms are swapped
+        patient by patient. It takes the fitted networks as given.
+    patients : int
+        Who entered; NaN distances when nobody did.
+    """
+
+    scale: Scale
+    edges: Floats
+    first: Floats
+    second: Floats
+    first_fits: Floats
+    second_fits: Floats
+    distances: tuple[DistanceEstimate, ...]
+    p_ks: float
+    patients: int
+
+
+@dataclass(frozen=True, eq=False)
+class GradientComparison:
+    """Two models' gradients with respect to one image, on both scales.
+
+    Attributes
+    ----------
+    image : {"pet", "ct"}
+    unit, log10 : GradientDistributions
+    maps : int
+        Pairs of gradient maps of the same patient in the same fold.
+    first_zeros, second_zeros : float
+        Mean share of a map's voxels without any gradient; they are not in ``log10``.
+    first_flat, second_flat : int
+        Maps without any gradient at all, as a collapsed fit leaves them.
+    """
+
+    image: Image
+    unit: GradientDistributions
+    log10: GradientDistributions
+    maps: int
+    first_zeros: float
+    second_zeros: float
+    first_flat: int
+    second_flat: int
+
+    @property
+    def scales(self) -> tuple[GradientDistributions, ...]:
+        """Both, the paper's first."""
+        return self.unit, self.log10
+
+
+# --- the six distances ------------------------------------------------------------------------------------------------
+
+
+def histogram_distances(p: Floats, q: Floats, edges: Floats) -> Distances:
+    """All distances of the paper's Fig. 8 between histograms.
+
+    Parameters
+    ----------
+    p, q : ndarray, shape (..., bins)
+        Non-negative, of any sum; NaN distances where a histogram is empty.
+    edges : ndarray, shape (bins + 1,)
+        Of the bins; the mass of a bin sits at its centre.
+
+    Returns
+    -------
+    Distances
+        Arrays of shape (...).
+    """
+    from scipy.special import rel_entr
+
+    p, q = _shares(p), _shares(q)
+    centres = (edges[1:] + edges[:-1]) / 2.0
+    gap = np.cumsum(p - q, axis=-1)[..., :-1]
+    step = np.diff(centres)
+    middle = (p + q) / 2.0
+    # Rounding can take the divergence of equal histograms a hair below 0.
+    divergence = np.maximum(0.0, (rel_entr(p, middle) + rel_entr(q, middle)).sum(axis=-1) / 2.0)
+    with np.errstate(divide="ignore"):
+        bhattacharyya = -np.log(np.minimum(1.0, np.sqrt(p * q).sum(axis=-1)))
+    return Distances(
+        wasserstein=(np.abs(gap) * step).sum(axis=-1),
+        ks=np.abs(gap).max(axis=-1),
+        js_divergence=divergence,
+        js_distance=np.sqrt(divergence),
+        energy=np.sqrt(2.0 * (gap**2 * step).sum(axis=-1)),
+        bhattacharyya=np.abs(bhattacharyya),
+        overlap=np.minimum(p, q).sum(axis=-1),
+    )
+
+
+# --- two models -------------------------------------------------------------------------------------------------------
+
+
+def compare_gradients(
+    first: Sequence[HeldOutGradients],
+    second: Sequence[HeldOutGradients],
+    image: Image,
+    resamples: int = RESAMPLES,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+) -> GradientComparison | None:
+    """Compare two models' gradients over the held-out patients that both were asked about in the same folds.
+
+    Parameters
+    ----------
+    first, second : sequence of HeldOutGradients
+        One a finished fold, in the order of the folds.
+    image : {"pet", "ct"}
+    resamples, permutations, seed : int
+
+    Returns
+    -------
+    GradientComparison or None
+        None where the models share no gradient map of this image.
+    """
+    pairs = _paired_maps(first, second, image)
+    if not pairs:
+        return None
+    firsts, seconds = [pair.first for pair in pairs], [pair.second for pair in pairs]
+    return GradientComparison(
+        image=image,
+        unit=_distributions("unit", pairs, resamples, permutations, seed),
+        log10=_distributions("log10", pairs, resamples, permutations, seed),
+        maps=len(pairs),
+        first_zeros=float(np.mean([one.zeros for one in firsts])),
+        second_zeros=float(np.mean([one.zeros for one in seconds])),
+        first_flat=sum(one.flat for one in firsts),
+        second_flat=sum(one.flat for one in seconds),
+    )
+
+
+def permuted_ks(first: Floats, second: Floats, permutations: int = PERMUTATIONS, seed: int = 0) -> float:
+    """Patient-level permutation p of the Kolmogorov–Smirnov statistic of two models' pooled histograms.
+
+    Under the null hypothesis that both models' gradients are distributed alike in every patient, swapping the two
+    histograms of any patient is as likely as the data seen. The gap between the pooled cumulative distributions is
+    the mean over patients of their own gaps, and a swap changes a patient's sign: a permutation is a product of
+    matrices.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (n, bins)
+        Each row sums to 1.
+
+    Returns
+    -------
+    float
+        (b + 1) / (permutations + 1).
+    """
+    gaps = np.cumsum(first - second, axis=1)[:, :-1] / len(first)
+    # A hair of tolerance: sums of the same numbers in another order must count as equal to the observed one.
+    bound = np.abs(gaps.sum(axis=0)).max() - 1e-12
+    rng = np.random.default_rng(seed)
+    extreme = 0
+    for start in range(0, permutations, 2048):
+        signs = rng.integers(0, 2, size=(min(2048, permutations - start), len(first))) * 2.0 - 1.0
+        extreme += int(np.count_nonzero(np.abs(signs @ gaps).max(axis=1) >= bound))
+    return (extreme + 1) / (permutations + 1)
+
+
+# --- the maps of a run ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Map:
+    """One gradient map: the share of its voxels in each bin; ``log10`` None and ``flat`` where nothing has a slope."""
+
+    unit: Floats
+    log10: Floats | None
+    zeros: float
+    flat: bool
+
+    @classmethod
+    def of(cls, rows: GradientHistograms, place: int) -> _Map:
+        unit, log10 = (np.asarray(table[place], dtype=np.float64) for table in (rows.unit_counts, rows.log10_counts))
+        return cls(
+            unit=_shares(unit),
+            log10=_shares(log10) if log10.sum() > 0 else None,
+            zeros=float(rows.zeros[place] / unit.sum()),
+            flat=not log10.sum() > 0,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _MapPair:
+    """Two models' maps of one patient in one fold."""
+
+    code: str
+    first: _Map
+    second: _Map
+
+
+def _paired_maps(first: Sequence[HeldOutGradients], second: Sequence[HeldOutGradients], image: Image) -> list[_MapPair]:
+    """The maps that both models kept, in the order of the first model's folds."""
+    others: dict[frozenset[str], list[HeldOutGradients]] = defaultdict(list)
+    for fold in second:
+        others[frozenset(fold.codes)].append(fold)
+    pairs: list[_MapPair] = []
+    for fold in first:
+        # A fold is told by whom it held out; should two repeats have held out the same patients, by their order.
+        same = others[frozenset(fold.codes)]
+        if not same:
+            continue
+        other = same.pop(0)
+        a: GradientHistograms | None = getattr(fold, image)
+        b: GradientHistograms | None = getattr(other, image)
+        if a is None or b is None:
+            continue
+        there = {code: place for place, code in enumerate(other.codes)}
+        a_known, b_known = a.known, b.known
+        pairs += [
+            _MapPair(code, _Map.of(a, place), _Map.of(b, there[code]))
+            for place, code in enumerate(fold.codes)
+            if a_known[place] and b_known[there[code]]
+        ]
+    return pairs
+
+
+Fits: TypeAlias = Sequence[Sequence[Floats]]
+"""By patient, by fit: both models' histograms, shape (2, bins)."""
+
+
+def _distributions(
+    scale: Scale, pairs: Sequence[_MapPair], resamples: int, permutations: int, seed: int
+) -> GradientDistributions:
+    edges = UNIT_EDGES if scale == "unit" else LOG10_EDGES
+    gathered: dict[str, list[Floats]] = defaultdict(list)
+    for pair in pairs:
+        a, b = (one.unit if scale == "unit" else one.log10 for one in (pair.first, pair.second))
+        if a is not None and b is not None:
+            gathered[pair.code].append(np.stack([a, b]))
+    if not gathered:
+        return _nothing(scale, edges)
+    by_patient = list(gathered.values())
+    n = len(by_patient)
+    means = np.array([np.mean(fits, axis=0) for fits in by_patient])
+    first, second = means[:, 0], means[:, 1]
+    draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1.0 / n), size=resamples) / n
+    point = histogram_distances(first.mean(axis=0), second.mean(axis=0), edges)
+    drawn = histogram_distances(draws @ first, draws @ second, edges)
+    refit = _refit_distances(by_patient, edges)
+    fits = _fits(by_patient)
+    return GradientDistributions(
+        scale=scale,
+        edges=edges,
+        first=first.mean(axis=0),
+        second=second.mean(axis=0),
+        first_fits=fits[:, 0],
+        second_fits=fits[:, 1],
+        distances=tuple(
+            DistanceEstimate(name, float(getattr(point, name)), _interval(getattr(drawn, name)), refit[name])
+            for name in DISTANCES
+        ),
+        p_ks=permuted_ks(first, second, permutations, seed),
+        patients=n,
+    )
+
+
+def _nothing(scale: Scale, edges: Floats) -> GradientDistributions:
+    nan, bins = float("nan"), len(edges) - 1
+    return GradientDistributions(
+        scale=scale,
+        edges=edges,
+        first=np.full(bins, nan),
+        second=np.full(bins, nan),
+        first_fits=np.empty((0, bins)),
+        second_fits=np.empty((0, bins)),
+        distances=tuple(DistanceEstimate(name, nan, (nan, nan), nan) for name in DISTANCES),
+        p_ks=nan,
+        patients=0,
+    )
+
+
+def _fits(by_patient: Fits) -> Floats:
+    """Pooled histograms of each patient's first, second, … fit: shape (R, 2, bins)."""
+    most = max(len(fits) for fits in by_patient)
+    return np.array(
+        [np.mean([fits[place] for fits in by_patient if len(fits) > place], axis=0) for place in range(most)]
+    )
+
+
+def _refit_distances(by_patient: Fits, edges: Floats) -> dict[str, float]:
+    """Mean distance between two fits of the same model over the patients that both held out."""
+    most = max(len(fits) for fits in by_patient)
+    pairs = []
+    for one in range(most):
+        for other in range(one + 1, most):
+            members = [fits for fits in by_patient if len(fits) > other]
+            a = np.mean([fits[one] for fits in members], axis=0)
+            b = np.mean([fits[other] for fits in members], axis=0)
+            pairs.append(histogram_distances(a, b, edges))
+    if not pairs:
+        return dict.fromkeys(DISTANCES, float("nan"))
+    return {name: float(np.mean([getattr(pair, name) for pair in pairs])) for name in DISTANCES}
+
+
+def _interval(draws: Floats) -> tuple[float, float]:
+    # Quantiles of infinite Bhattacharyya distances would be NaN by interpolation.
+    low, high = np.quantile(draws, [0.025, 0.975], method="nearest")
+    return float(low), float(high)
+
+
+def _shares(histogram: Floats) -> Floats:
+    total = histogram.sum(axis=-1, keepdims=True)
+    shares: Floats = np.where(total > 0, histogram / np.where(total > 0, total, 1.0), np.nan)
+    return shares
