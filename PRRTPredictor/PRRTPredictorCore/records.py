@@ -282,7 +282,13 @@ class Characteristics:
 
 @dataclass(frozen=True)
 class CohortPatient:
-    """One row of ``cohort.csv`` that passed every check. Carries no identity but the keyed study code."""
+    """One row of ``cohort.csv`` that passed every check. Carries no identity but the keyed study code.
+
+    Attributes
+    ----------
+    organs : Path or None
+        A segmentation of this patient's organs, for the report; never an input, and forgotten by the run.
+    """
 
     code: str
     row: int
@@ -295,6 +301,7 @@ class CohortPatient:
     characteristics: Characteristics = field(default_factory=Characteristics)
     extras: Mapping[str, float] = field(default_factory=dict)
     synthetic: bool = False
+    organs: Path | None = None
 
     def tabular(self, extra_names: tuple[str, ...] = ()) -> tuple[float, ...]:
         """The tabular inputs: the four labs, then the named extras."""

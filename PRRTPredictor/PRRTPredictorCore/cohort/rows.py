@@ -17,7 +17,7 @@ from .extras import extra_values
 from .labs import check_sampling_date, lab_value
 from .outcome import outcome_of
 from .sheet import Row, Sheet
-from .sources import locate_series
+from .sources import locate_organs, locate_series
 
 T = TypeVar("T")
 
@@ -97,6 +97,7 @@ class _RowCheck:
         pet_date = self.pet_date(start)
         characteristics = characteristics_of(self.cell)
         synthetic = self.cell("synthetic", parse_yes_no, "unknown") == "yes"
+        organs = self.cell("organs", lambda text: locate_organs(text, self.sheet.folder), None)
         if pet is None or ct is None or labs is None or outcome is None:
             return None
         return CohortPatient(
@@ -111,6 +112,7 @@ class _RowCheck:
             characteristics=characteristics,
             extras=extra_values(self.row.cells, dot_may_group=self.sheet.dot_may_group),
             synthetic=synthetic,
+            organs=organs,
         )
 
     def source(self, column: str) -> SeriesSource | None:

@@ -34,6 +34,7 @@ KNOWN_COLUMNS = (
     *CHARACTERISTIC_COLUMNS,
     "pet_date",
     "synthetic",
+    "organs",
 )
 
 _TEMPLATE = "Resources/cohort.csv is a template, Resources/cohort.md explains every column."

@@ -1,4 +1,4 @@
-"""Where a row's PET and CT lie: a folder, or a series in a Slicer DICOM database. Looks, but never reads DICOM.
+"""Where a row's PET, CT and organ labels lie: a folder, a series in a Slicer DICOM database, a file. Never reads them.
 
 No message names the path, because folders are often named after patients.
 """
@@ -62,6 +62,24 @@ def locate_database(cell: str, base: Path) -> Path:
         found = found / _DATABASE_FILE
     if found is None or not found.is_file():
         raise _nowhere("The DICOM database does not exist.", f"Name Slicer's {_DATABASE_FILE} or its folder.")
+    return found
+
+
+def locate_organs(cell: str, base: Path) -> Path | None:
+    """The segmentation that an ``organs`` cell names, absolute or relative to ``base``; None for an empty cell.
+
+    Raises
+    ------
+    CohortRefused
+        COHORT_PATH: there is no such file, or it is no NRRD.
+    """
+    if is_missing(cell):
+        return None
+    found = _existing(cell, base)
+    if found is None or not found.is_file():
+        raise _nowhere("The organ labels do not exist.", "Correct the path of the segmentation, or leave it empty.")
+    if found.suffix.lower() != ".nrrd":
+        raise _nowhere("The organ labels are no NRRD file.", "Save the segmentation from Slicer as .seg.nrrd.")
     return found
 
 

@@ -132,6 +132,7 @@ def _doubles(rows: Sequence[Row], checked: Sequence[CheckedRow]) -> list[Violati
         keys = [_Key("patient", "patient", row.code)] if row.code else []
         if one.patient is not None:
             keys += [_Key("pet", "PET series", one.patient.pet), _Key("ct", "CT series", one.patient.ct)]
+            keys += [_Key("organs", "organ labels", one.patient.organs)] if one.patient.organs else []
         for key in keys:
             first = seen.setdefault((key.column, key.value), row.line)
             if first != row.line:

@@ -123,6 +123,20 @@ def read_series(path: Path) -> LoadedSeries:
         raise _refused(path, "The NRRD does not say how the series was acquired.") from error
 
 
+def read_placed(path: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], Mapping[str, Any]]:
+    """The raw array [k, j, i], its voxel-to-LPS affine (4, 4) in mm and the header of any three-dimensional NRRD.
+
+    Raises
+    ------
+    DicomRefused
+        ``PATH_MISSING``: no such file.
+    InputRefused
+        ``BAD_GEOMETRY``: not a readable three-dimensional NRRD with a patient space.
+    """
+    array, header = _read(path)
+    return array, _affine(path, array, header), header
+
+
 def _series_header(series: LoadedSeries, array: np.ndarray[Any, Any]) -> str:
     def vector(values: Any) -> str:
         return f"({','.join(repr(float(value)) for value in values)})"
@@ -176,16 +190,21 @@ def _volume(
     modality: Modality | None = None,
     unit: Unit | None = None,
 ) -> Volume:
+    affine = _affine(path, array, header)
+    found_modality, found_unit = header.get("modality", modality), header.get("unit", unit)
+    if found_modality not in ("PT", "CT") or found_unit not in ("SUVbw", "HU", "saliency"):
+        raise _refused(path, "The NRRD does not say what its values are.")
+    return Volume(array, affine, found_modality, found_unit)
+
+
+def _affine(path: Path, array: np.ndarray[Any, Any], header: Mapping[str, Any]) -> np.ndarray[Any, Any]:
     to_lps = {_SPACE: np.eye(3), "right-anterior-superior": np.diag([-1.0, -1.0, 1.0])}.get(str(header.get("space")))
     if array.ndim != 3 or to_lps is None or "space directions" not in header or "space origin" not in header:
         raise _refused(path, "The NRRD is not three-dimensional or does not say where it lies in the patient.")
     affine = np.eye(4)
     affine[:3, :3] = to_lps @ np.asarray(header["space directions"], dtype=np.float64).T
     affine[:3, 3] = to_lps @ np.asarray(header["space origin"], dtype=np.float64)
-    found_modality, found_unit = header.get("modality", modality), header.get("unit", unit)
-    if found_modality not in ("PT", "CT") or found_unit not in ("SUVbw", "HU", "saliency"):
-        raise _refused(path, "The NRRD does not say what its values are.")
-    return Volume(array, affine, found_modality, found_unit)
+    return affine
 
 
 def _refused(path: Path, message: str) -> InputRefused:

@@ -119,6 +119,7 @@ def describe_patient(
             contrast_ct=ct.contrast if stated.contrast_ct == "unknown" else stated.contrast_ct,
         ),
         synthetic=patient.synthetic or pet.synthetic or ct.synthetic,
+        organs=None,
     )
     facts = ImageFacts(
         code=patient.code,
