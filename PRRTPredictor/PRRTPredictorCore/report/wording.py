@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from ..evaluation.summary import interval
-
 
 def evidence(p: float) -> str:
     """How much a p-value, corrected for the number of tests, supports a difference, in words."""
@@ -39,9 +37,9 @@ def printed(value: float, form: str = ".2f") -> str:
     return minus(format(value, form)) if math.isfinite(value) else "–"
 
 
-def printed_interval(bounds: tuple[float, float]) -> str:
+def printed_interval(bounds: tuple[float, float], form: str = ".2f") -> str:
     """An interval with true minus signs: "[−0.10, 0.25]"; a dash where it could not be estimated."""
-    return minus(interval(bounds))
+    return f"[{printed(bounds[0], form)}, {printed(bounds[1], form)}]" if math.isfinite(bounds[0]) else "–"
 
 
 def printed_months(value: float) -> str:

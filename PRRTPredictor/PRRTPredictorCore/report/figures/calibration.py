@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...evaluation.calibration import Calibration, DecisionCurve
 from ...evaluation.summary import model_title
@@ -15,10 +16,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def calibration(ax: Axes, result: Calibration) -> Axes:
-    """Observed share of long PFS against predicted probability, with patient-level intervals."""
+def calibration(ax: Axes, result: Calibration, predicted: NDArray[np.float64] | None = None) -> Axes:
+    """Observed share of long PFS against predicted probability, with patient-level intervals.
+
+    Parameters
+    ----------
+    ax : Axes
+    result : Calibration
+    predicted : ndarray, shape (n,), optional
+        All predicted probabilities; their distribution stands along the bottom.
+    """
     colour = model_colour(result.model)
     ax.plot([0, 1], [0, 1], color=MUTED, ls=(0, (4, 3)), lw=1.2, label="perfect")
+    if predicted is not None and predicted.size:
+        counts, edges = np.histogram(predicted, bins=40, range=(0.0, 1.0))
+        ax.bar(edges[:-1], 0.13 * counts / counts.max(), 0.025, align="edge", color=MUTED, alpha=0.4, linewidth=0)
     x = np.array([bin_.predicted for bin_ in result.bins])
     y = np.array([bin_.observed for bin_ in result.bins])
     low, high = np.array([bin_.ci95 for bin_ in result.bins]).T
@@ -27,7 +39,7 @@ def calibration(ax: Axes, result: Calibration) -> Axes:
     ax.set_xlabel("Predicted probability of long PFS")
     ax.set_ylabel("Observed share with long PFS")
     ax.set_title("Calibration")
-    ax.legend(loc="upper left")
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 0.14))
     return unit_square(ax)
 
 

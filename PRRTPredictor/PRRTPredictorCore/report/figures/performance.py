@@ -1,9 +1,10 @@
-"""Bars of what each model reaches, with every fold as a point."""
+"""Bars of what each model reaches, with every fold as a point and brackets where a test tells two models apart."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...evaluation.discrimination import Discrimination, Metric
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 METRIC_TITLES: dict[Metric, str] = {"auroc": "AUROC", "auprc": "AUPRC", "accuracy": "Accuracy"}
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """A mark that joins two models, e.g. "**"."""
+
+    model: str
+    reference: str
+    symbol: str
 
 
 def performance(ax: Axes, models: Sequence[Discrimination], metric: Metric, chance: float, chance_label: str) -> Axes:
@@ -62,3 +72,40 @@ def performance(ax: Axes, models: Sequence[Discrimination], metric: Metric, chan
     ax.set_title(METRIC_TITLES[metric], pad=16)
     ax.spines["left"].set_visible(False)
     return quiet(ax, "x")
+
+
+def brackets(ax: Axes, models: Sequence[str], marks: Sequence[Bracket]) -> Axes:
+    """Join pairs of rows of :func:`performance` to the right of the axis, nested so that no two cross.
+
+    Parameters
+    ----------
+    ax : Axes
+    models : sequence of str
+        From top to bottom.
+    marks : sequence of Bracket
+        Those of models that are not drawn are left out.
+    """
+    rows = {name: place for place, name in enumerate(models)}
+    spans = sorted(
+        (sorted((rows[mark.model], rows[mark.reference])), mark.symbol)
+        for mark in marks
+        if mark.model in rows and mark.reference in rows
+    )
+    lanes: list[list[tuple[int, int]]] = []
+    beside = ax.get_yaxis_transform()
+    for (top, bottom), symbol in sorted(spans, key=lambda one: one[0][1] - one[0][0]):
+        lane = next(
+            (place for place, taken in enumerate(lanes) if all(bottom <= a or top >= b for a, b in taken)), len(lanes)
+        )
+        if lane == len(lanes):
+            lanes.append([])
+        lanes[lane].append((top, bottom))
+        x = 1.025 + 0.06 * lane
+        y = (top + 0.12, bottom - 0.12)
+        ax.plot(
+            [x - 0.012, x, x, x - 0.012], [y[0], y[0], y[1], y[1]], color=INK, lw=1.1, transform=beside, clip_on=False
+        )
+        ax.text(
+            x + 0.006, sum(y) / 2, symbol, transform=beside, rotation=90, ha="left", va="center", color=INK, fontsize=9
+        )
+    return ax

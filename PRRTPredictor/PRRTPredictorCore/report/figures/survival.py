@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import numpy as np
 
 from ...cohort.outcome import THRESHOLD_MONTHS
 from ...evaluation.survival import KaplanMeier
-from ..style import GRID, INK, MUTED, quiet
+from ..style import GRID, INK, MUTED, PAPER, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +33,18 @@ def survival(
     threshold_months: float = THRESHOLD_MONTHS,
     axis_label: str = "Progression-free",
 ) -> Axes:
-    """Kaplan–Meier curves with intervals, a line at one year and the patients at risk below (paper, Figs. 2 and 5)."""
+    """Kaplan–Meier curves with intervals, a line at one year and the patients at risk below (paper, Figs. 2 and 5).
+
+    Parameters
+    ----------
+    ax : Axes
+    groups : sequence of SurvivalGroup
+        One or several, on the same ticks.
+    threshold_months : float
+        Where short and long PFS part.
+    axis_label : str
+        Of the ordinate.
+    """
     longest = max(float(group.curve.times[-1]) for group in groups)
     for group in groups:
         curve = group.curve
@@ -62,6 +74,30 @@ def survival(
         ax.legend(loc="upper right")
     _numbers_at_risk(ax, groups)
     return quiet(ax)
+
+
+def quartiles(ax: Axes, curve: KaplanMeier) -> Axes:
+    """Mark on a drawn curve where a quarter, half and three quarters of the patients had progressed."""
+    marks = (
+        (0.75, curve.lower_quartile_months, "a quarter by {}"),
+        (0.5, curve.median_months, "half by {} (median)"),
+        (0.25, curve.upper_quartile_months, "three quarters by {}"),
+    )
+    for share, months, words in marks:
+        if not math.isfinite(months):
+            continue
+        ax.plot([0, months, months], [share, share, 0], color=MUTED, lw=0.9, ls=(0, (1, 2)), zorder=1.1)
+        ax.plot(months, share, "o", mfc=PAPER, mec=INK, ms=6.5, mew=1.4, zorder=4)
+        ax.annotate(
+            words.format(f"{months:.1f}"),
+            (months, share),
+            xytext=(9, 5),
+            textcoords="offset points",
+            va="bottom",
+            color=INK,
+            fontsize=8.5,
+        )
+    return ax
 
 
 def _numbers_at_risk(ax: Axes, groups: Sequence[SurvivalGroup]) -> None:

@@ -1,0 +1,95 @@
+"""The result on half a page: who was in, what came out, how sure one may be."""
+
+from __future__ import annotations
+
+import math
+
+from ...cohort.outcome import THRESHOLD_MONTHS
+from ...evaluation.discrimination import Discrimination
+from ...evaluation.significance import PairedComparison
+from ...evaluation.summary import model_title
+from ...models.registry import MODELS
+from ..chapter import Cards, Chapter, Words
+from ..content import RunContent
+from ..wording import counted, evidence, listed, with_sign
+
+
+def chapter(content: RunContent) -> Chapter:
+    """Cards with the cohort's size and a few sentences on the headline model."""
+    long = content.long
+    n_long, n = sum(long.values()), len(long)
+    summary = content.summary
+    done = sum(len(model.folds) for model in summary.models)
+    protocol = f"{summary.folds} folds × {counted(summary.repeats, 'repeat')}"
+    cards = Cards(
+        (
+            ("Patients", f"{n}", ""),
+            (f"Long PFS, over {THRESHOLD_MONTHS:g} months", f"{n_long}", f"{100 * n_long / n:.0f} % of the cohort"),
+            ("Short PFS", f"{n - n_long}", f"{100 * (n - n_long) / n:.0f} %"),
+            ("Finished fits", f"{done}", f"of {content.manifest.fits}: {protocol}"),
+        )
+    )
+    return Chapter("brief", "In brief", (cards, Words(in_brief(content))), missing(content))
+
+
+def in_brief(content: RunContent) -> tuple[str, ...]:
+    """The result in a few sentences, without more confidence than the numbers carry."""
+    head, summary = content.headline, content.summary
+    against_labs = [
+        test for test in summary.significance.paired if (test.model, test.reference) == (head.model, "rf_labs")
+    ]
+    collapsed = sum(model.collapsed_folds for model in summary.models)
+    return (
+        *headline_in_words(head),
+        *(comparison_in_words(test) for test in against_labs),
+        *(
+            (f"{counted(collapsed, 'fit')} collapsed to the same answer for everyone; Results names them.",)
+            * (collapsed > 0)
+        ),
+    )
+
+
+def headline_in_words(head: Discrimination) -> tuple[str, ...]:
+    """What the model with the most inputs reached, and whether that is more than chance."""
+    title = f"{model_title(head.model)}, the model with the most inputs that has results,"
+    low, high = head.auroc.ci95
+    if not math.isfinite(head.auroc.mean):
+        return (f"{title} could not be scored: no finished fold holds both outcomes.",)
+    times = f"{100 * head.auroc.mean:.0f} times in 100. Chance would be 50."
+    reached = (
+        f"{title} reached an AUROC of {head.auroc.mean:.2f} (95 % interval {low:.2f} to {high:.2f}): shown one patient "
+        f"with long and one with short PFS, it ranks the two rightly {times}"
+    )
+    if low > 0.5:
+        return (reached,)
+    if high < 0.5:
+        verdict = (
+            "That interval lies below 0.5: its ranking is worse than chance, which speaks for a fault or bad luck."
+        )
+    else:
+        verdict = "That interval includes 0.5, so there is no evidence that it does better than chance."
+    return (reached, verdict)
+
+
+def comparison_in_words(test: PairedComparison) -> str:
+    """One paired comparison of the headline model as a sentence; says "no evidence" where there is none."""
+    direction = "higher" if test.difference >= 0 else "lower"
+    return (
+        f"Its AUROC is {abs(test.difference):.2f} {direction} than that of {model_title(test.reference)}: "
+        f"{evidence(test.p_holm)} of a difference (p {with_sign(test.p_holm)}, corrected for "
+        "the number of comparisons)."
+    )
+
+
+def missing(content: RunContent) -> tuple[str, ...]:
+    """What a complete run of all models would hold besides, in sentences."""
+    summary = content.summary
+    whole = summary.folds * summary.repeats
+    unfinished = tuple(
+        f"{model_title(name)}: {count} of {whole} fits are not finished. Repeat the prrt train command to resume."
+        for name, count in summary.missing_folds.items()
+    )
+    absent = [model_title(name) for name in MODELS if name not in summary.asked]
+    if not absent:
+        return unfinished
+    return (*unfinished, f"Not part of this run: {listed(absent)}. Train a run with --models to have them.")
