@@ -24,11 +24,13 @@ from PRRTPredictorCore.cohort.synthetic import (
     plan_cohort,
 )
 from PRRTPredictorCore.cohort.synthetic.anatomy import KIDNEYS, LIVER, SPLEEN, draw_body, render_body
+from PRRTPredictorCore.cohort.synthetic.labels import segmentation_of
 from PRRTPredictorCore.cohort.synthetic.lesions import SITES, burden_ml, draw_lesions, paint_lesions
 from PRRTPredictorCore.cohort.synthetic.plan import PatientPlan, anatomy_of
 from PRRTPredictorCore.cohort.synthetic.scanners import acquire_ct, acquire_pet, examine
 from PRRTPredictorCore.cohort.synthetic.shapes import VoxelGrid, ellipsoid_share
 from PRRTPredictorCore.errors import Code, InputRefused
+from PRRTPredictorCore.imaging.segmentation import read_segmentation
 
 
 @pytest.fixture(scope="module")
@@ -252,6 +254,35 @@ def test_truth_lies_aside(made: SyntheticCohort) -> None:
         assert all(not row["pet"].startswith("/") and row["synthetic"] == "yes" for row in csv.DictReader(file))
 
 
+def test_organs_and_lesions_are_there_to_be_opened(made: SyntheticCohort) -> None:
+    with made.table.open(newline="") as file:
+        named = [made.folder / row["organs"] for row in csv.DictReader(file)]
+    assert named == [patient.organs for patient in made.patients]
+    for plan, patient in zip(plans_of(made), made.patients, strict=True):
+        organs = read_segmentation(patient.organs)
+        labels = {name: label for label, name in organs.names.items()}
+        assert {"liver", "other tissue", "lesions"} < set(labels)
+        assert not {"air", "couch", "body"} & set(labels)
+        voxel_ml = abs(np.linalg.det(organs.ijk_to_lps[:3, :3])) / 1000
+        planned_ml = sum(lesion.volume_ml for lesion in anatomy_of(plan).lesions)
+        assert (organs.labels == labels["lesions"]).sum() * voxel_ml == pytest.approx(planned_ml, rel=0.4)
+        with np.load(patient.truth) as truth:
+            np.testing.assert_array_equal(organs.ijk_to_lps, truth["ct_ijk_to_lps"])
+            liver = truth["ct_labels"] == LIVER
+            assert set(np.unique(organs.labels[liver])) <= {LIVER, labels["lesions"]}
+        assert patient.organs.stat().st_size < 150_000
+
+
+def test_a_full_sized_ct_is_thinned_for_its_organs() -> None:
+    grid = VoxelGrid((2, 512, 512), (2.5, 1.25, 1.25), (-300.0, -310.0, 40.0))
+    labels = np.zeros(grid.shape, np.uint8)
+    labels[1, 8, 12] = LIVER
+    organs = segmentation_of(labels, np.zeros(grid.shape, np.uint16), grid)
+    assert organs.labels.shape == (2, 128, 128)
+    (k, j, i) = np.argwhere(organs.labels == LIVER)[0]
+    np.testing.assert_allclose((organs.ijk_to_lps @ [i, j, k, 1.0])[:3], (-300 + 12 * 1.25, -310 + 8 * 1.25, 42.5))
+
+
 def test_the_same_cohort_is_kept_and_anything_else_refused(made: SyntheticCohort, tmp_path: Path) -> None:
     before = made.table.stat().st_mtime_ns
     assert make_cohort(made.folder, SyntheticConfig(patients=4, seed=21)).patients == made.patients
@@ -277,6 +308,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_one_patient_and_the_same_bytes_again(tmp_path: Path) -> None:
     first = make_patient(tmp_path / "a", seed=77)
     second = make_patient(tmp_path / "b", seed=77)
+    assert first.organs.read_bytes() == second.organs.read_bytes()
     for file in sorted(first.pet.iterdir())[:3] + sorted(first.ct.iterdir())[:3]:
         assert file.read_bytes() == (second.pet.parent / file.parent.name / file.name).read_bytes()
 

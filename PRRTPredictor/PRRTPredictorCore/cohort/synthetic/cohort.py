@@ -13,21 +13,24 @@ import numpy as np
 
 from ...errors import Code, InputRefused
 from ...files import published_folder, require_folder_target
+from ...labelmaps import write_segmentation
 from ...progress import Progress, silent
 from .anatomy import LABEL_NAMES
 from .headers import identity_of
+from .labels import segmentation_of
 from .outcome_model import BayesAuroc
 from .plan import PatientPlan, SizeName, SyntheticConfig, anatomy_of, bayes_auroc, plan_cohort, truth_of
 from .scanners import acquire_ct, acquire_pet, examine
 from .storing import CtSeries, write_pet
 
-RECIPE = 2
+RECIPE = 3
 """Raised whenever the same config would make other patients."""
 
 COLUMNS: tuple[str, ...] = (
     "patient", "pet", "ct", "ast", "alt", "ggt", "cga", "labs_date", "prrt_start", "progression_date", "event",
     "metastatic_progressive", "sstr_expression", "prior_prrt", "records_complete", "age", "sex", "primary",
     "metastases", "functional", "grade", "ki67", "prrt_cycles", "contrast_ct", "scanner", "pet_date", "synthetic",
+    "organs",
 )  # fmt: skip
 
 
@@ -43,6 +46,8 @@ class SyntheticPatient:
         Folders with one file a slice.
     truth : Path
         Organ labels and lesions on the PET's and on the CT's grid (.npz).
+    organs : Path
+        Organs and lesions as Slicer opens them (.seg.nrrd).
     files : int
         How many DICOM files there are.
     """
@@ -51,6 +56,7 @@ class SyntheticPatient:
     pet: Path
     ct: Path
     truth: Path
+    organs: Path
     files: int
 
 
@@ -76,7 +82,8 @@ def make_cohort(
     Parameters
     ----------
     out : Path
-        Gets ``dicom/<patient>/pet|ct``, ``cohort.csv``, ``truth.json`` and ``truth/<patient>.npz``.
+        Gets ``dicom/<patient>/pet|ct``, ``organs/<patient>.seg.nrrd``, ``cohort.csv``, ``truth.json`` and
+        ``truth/<patient>.npz``.
     config : SyntheticConfig, optional
     jobs : int
         Processes.
@@ -144,15 +151,18 @@ def write_patient(out: Path, plan: PatientPlan) -> SyntheticPatient:
     examination = examine(plan, anatomy_of(plan))
     identity = identity_of(examination)
     patient = _patient_at(out, plan)
-    for folder in (patient.pet, patient.ct, patient.truth.parent):
+    for folder in (patient.pet, patient.ct, patient.truth.parent, patient.organs.parent):
         folder.mkdir(parents=True, exist_ok=True)
     image = acquire_pet(examination)
     files = write_pet(patient.pet, examination, identity, image.suv)
     series = CtSeries(patient.ct, examination, identity)
     ct_labels = np.zeros(examination.ct_grid.shape, dtype=np.uint8)
+    ct_lesions = np.zeros(examination.ct_grid.shape, dtype=np.uint16)
     for slab in acquire_ct(examination):
         files += series.write(slab)
         ct_labels[slab.first : slab.first + len(slab.labels)] = slab.labels
+        ct_lesions[slab.first : slab.first + len(slab.lesions)] = slab.lesions
+    write_segmentation(patient.organs, segmentation_of(ct_labels, ct_lesions, examination.ct_grid))
     np.savez_compressed(
         patient.truth,
         label_names=np.array(LABEL_NAMES),
@@ -169,7 +179,8 @@ def _patient_at(out: Path, plan: PatientPlan) -> SyntheticPatient:
     name = plan.patient_id
     home = out / "dicom" / name
     files = sum(len(list((home / series).glob("*.dcm"))) for series in ("pet", "ct"))
-    return SyntheticPatient(name, home / "pet", home / "ct", out / "truth" / f"{name}.npz", files)
+    truth, organs = out / "truth" / f"{name}.npz", out / "organs" / f"{name}.seg.nrrd"
+    return SyntheticPatient(name, home / "pet", home / "ct", truth, organs, files)
 
 
 def _make_all(work: Path, plans: Iterable[PatientPlan], jobs: int) -> Iterator[SyntheticPatient]:
@@ -217,6 +228,7 @@ def _row(plan: PatientPlan) -> tuple[Any, ...]:
         person.scanner,
         dates.pet.isoformat(),
         "yes",
+        f"organs/{plan.patient_id}.seg.nrrd",
     )
 
 

@@ -222,11 +222,12 @@ def _slab_of(examination: Examination, grid: VoxelGrid) -> Slab:
 
 @dataclass(frozen=True, eq=False)
 class CtSlab:
-    """Reconstructed CT slices from ``first`` on: HU (int16, padding outside of the circle) and organ labels."""
+    """Reconstructed CT slices from ``first`` on: HU (int16, padding outside of the circle), organ and lesion labels."""
 
     first: int
     hu: NDArray[np.int16]
     labels: NDArray[np.uint8]
+    lesions: NDArray[np.uint16]
 
 
 def acquire_ct(examination: Examination) -> Iterator[CtSlab]:
@@ -241,7 +242,7 @@ def acquire_ct(examination: Examination) -> Iterator[CtSlab]:
         noise = rng.standard_normal(slab.hu.shape, dtype=np.float32) * np.float32(scanner.ct_noise_hu)
         hu = np.clip(np.round(slab.hu + noise), -1024, 3071).astype(np.int16)
         hu[:, outside] = scanner.ct_padding_hu
-        yield CtSlab(first, hu, slab.labels)
+        yield CtSlab(first, hu, slab.labels, slab.lesions)
 
 
 def _circle(grid: VoxelGrid) -> NDArray[np.bool_]:
