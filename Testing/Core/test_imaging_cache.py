@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from PRRTPredictorCore.errors import Code, CohortRefused, DicomRefused, RunFailed, SuvRefused
 from PRRTPredictorCore.files import cache_folder
-from PRRTPredictorCore.imaging.cache import prepare_cohort, series_hash
+from PRRTPredictorCore.imaging.cache import prepare_cohort, reopen_cohort, series_hash
 from PRRTPredictorCore.imaging.preprocess import PreprocessConfig
 from PRRTPredictorCore.records import (
     Acquisition,
@@ -97,6 +98,20 @@ def test_prepared_once_and_found_again(tmp_path: Path) -> None:
     assert again.keys == prepared.keys
     np.testing.assert_array_equal(again.study("P-0002").pet, study.pet)
     np.testing.assert_allclose(again.study("P-0002").grid.ijk_to_lps, study.grid.ijk_to_lps, atol=0)
+
+
+def test_reopened_by_content_key_without_the_files(tmp_path: Path) -> None:
+    prepared = prepare_cohort(cohort(tmp_path / "in"), CONFIG, tmp_path / "cache", reader=ArrayReader())
+    shutil.rmtree(tmp_path / "in")
+    keys = dict(prepared.keys)
+    again = reopen_cohort(keys, CONFIG, tmp_path / "cache")
+    assert (again.codes, again.keys, again.config) == (prepared.codes, keys, CONFIG)
+    np.testing.assert_array_equal(again.study("P-0002").ct, prepared.study("P-0002").ct)
+    damaged = next((tmp_path / "cache").rglob(f"{keys['P-0001']}.npy"))
+    damaged.write_bytes(damaged.read_bytes()[:-4] + b"\0\0\0\1")
+    keys |= {"P-0003": "0" * 64, "P-0000": "../../P-0000"}
+    assert reopen_cohort(keys, CONFIG, tmp_path / "cache").codes == ("P-0002",)
+    assert reopen_cohort({}, CONFIG, tmp_path / "nowhere").codes == ()
 
 
 def test_content_and_configuration_decide(tmp_path: Path) -> None:

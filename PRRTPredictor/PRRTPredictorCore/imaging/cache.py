@@ -108,6 +108,32 @@ class PreparedCohort:
         return self.keys[code]
 
 
+def reopen_cohort(
+    keys: Mapping[str, str], config: PreprocessConfig | None = None, cache_dir: Path | None = None
+) -> PreparedCohort:
+    """Find studies that were prepared before, without their DICOM files.
+
+    Parameters
+    ----------
+    keys : mapping of str to str
+        Study code to content key, as a run remembers them.
+    config : PreprocessConfig, optional
+        How they were prepared; the content keys hold its digest, so that a study prepared otherwise is never found.
+    cache_dir : Path, optional
+        :func:`cache_folder` when left out.
+
+    Returns
+    -------
+    PreparedCohort
+        Of the studies whose entry is there and intact; the others are left out.
+    """
+    folder = cache_dir or cache_folder()
+    found = {
+        code: key for code, key in keys.items() if re.fullmatch(r"[0-9a-f]{64}", key) and _intact_voxels(folder, key)
+    }
+    return PreparedCohort(tuple(found), config or PreprocessConfig(), folder, found)
+
+
 @dataclass(frozen=True)
 class _Outcome:
     """What preparing one patient gave: its key and the hash of its voxels, or the reason why not."""

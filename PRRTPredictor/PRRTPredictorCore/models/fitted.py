@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import Code, ModelRefused
-from .encoders import PretrainedEncoder
+from .encoders import PretrainedCtEncoder, PretrainedEncoder
 from .fusion import FusionNetwork
 from .presets import Preset
 from .registry import ModelSpec
@@ -130,6 +130,13 @@ class FittedNetwork(nn.Module):
     def n_tabular(self) -> int:
         """Tabular inputs that the model expects; 0 when it uses none."""
         return self.network.n_tabular
+
+    def window(self, image: Literal["pet", "ct"]) -> tuple[float, float]:
+        """The SUV or HU beyond which the network sees no difference; infinite where it has no window."""
+        if image == "ct" and isinstance(self.network.ct_branch, PretrainedCtEncoder):
+            return self.network.ct_branch.hu_window
+        scaling = self.pet_scaling if image == "pet" else self.ct_scaling
+        return (-np.inf, np.inf) if scaling is None else (float(scaling.low), float(scaling.high))
 
     def recalibrate(self, scale: float, bias: float) -> None:
         """Answer with ``scale * logit + bias`` from now on (Platt, fitted on inner out-of-fold predictions)."""

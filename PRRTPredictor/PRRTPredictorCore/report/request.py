@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from ..errors import Code, InputRefused
-
-SaliencyMethod = Literal["gradient", "smoothgrad", "integrated"]
+from ..explain.methods import SaliencyMethod
 
 
 @dataclass(frozen=True)
