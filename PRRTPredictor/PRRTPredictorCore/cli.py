@@ -17,8 +17,10 @@ from typing import TypeAlias
 from . import __version__, commands
 from .console import END_WITH_PARENT, abandon_stdout, end_with_parent, listening, print_refusal, steady_streams
 from .errors import Cancelled, Code, PRRTError, RunFailed
+from .explain.methods import METHOD_TITLES
 from .models.registry import MODELS
 from .records import RESEARCH_USE_NOTICE
+from .report.chapters import CHAPTERS
 
 EXIT_DONE, EXIT_USAGE, EXIT_REFUSED, EXIT_FAILED, EXIT_CANCELLED = 0, 2, 3, 4, 130
 
@@ -184,8 +186,37 @@ def _add_train(words: Words) -> None:
     _device(train)
     _json(train)
 
+    _add_report(words)
+
+
+def _add_report(words: Words) -> None:
     report = _command(words, "report", commands.report, "figures and report.html from what a run stored")
     report.add_argument("run", type=Path, metavar="RUN")
+    report.add_argument(
+        "--compare", nargs=2, choices=MODEL_NAMES, metavar=("A", "B"), help="two models to hold against each other"
+    )
+    report.add_argument(
+        "--patients", nargs="+", default=(), metavar="CODE", help="study codes whose saliency is shown; default: three"
+    )
+    report.add_argument(
+        "--saliency",
+        nargs="+",
+        choices=tuple(METHOD_TITLES),
+        default=tuple(METHOD_TITLES)[:1],
+        metavar="METHOD",
+        help=f"{', '.join(METHOD_TITLES)}; all but the first take minutes without a GPU",
+    )
+    report.add_argument(
+        "--cohort", type=Path, default=None, metavar="cohort.csv", help="for organs, and for images no longer cached"
+    )
+    report.add_argument(
+        "--without",
+        nargs="+",
+        choices=[entry.key for entry in CHAPTERS],
+        default=(),
+        metavar="CHAPTER",
+        help=f"chapters to leave out: {', '.join(entry.key for entry in CHAPTERS)}",
+    )
     _json(report)
 
 

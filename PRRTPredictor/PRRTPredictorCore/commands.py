@@ -233,10 +233,19 @@ def train(arguments: Namespace, progress: Progress) -> int:
 def report(arguments: Namespace, progress: Progress) -> int:
     """``prrt report``: figures and one self-contained page."""
     from .report.html import write_report
+    from .report.publish import DOCUMENT_NAME
+    from .report.request import ReportRequest
 
-    page = write_report(arguments.run, progress)
+    request = ReportRequest(
+        compare=tuple(arguments.compare) if arguments.compare else None,
+        patients=tuple(arguments.patients),
+        saliency=tuple(arguments.saliency),
+        cohort=arguments.cohort,
+        without=frozenset(arguments.without),
+    )
+    page = write_report(arguments.run, request, progress)
     if arguments.json:
-        print_json({"report": page})
+        print_json({"report": page, "numbers": page.with_name(DOCUMENT_NAME)})
     else:
         say(f"Report: {page}")
     return 0

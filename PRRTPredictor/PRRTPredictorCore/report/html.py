@@ -1,50 +1,52 @@
-"""``report.html``: one page that needs nothing but itself, and the same figures as SVG and PNG beside it."""
+"""``report.html``: one page that needs nothing but itself, with the same figures and numbers as files beside it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import __version__
-from ..cohort.outcome import THRESHOLD_MONTHS
-from ..files import write_bytes
+from ..errors import Cancelled, CohortRefused, PRRTError
 from ..progress import Progress, silent
 from ..records import RESEARCH_USE_NOTICE
-from . import tables
-from .content import (
-    RunContent,
-    collapsed_folds,
-    in_brief,
-    pretrained_in_words,
-    read_content,
-    what_is_missing,
-)
+from .chapter import Chapter
+from .chapters import CHAPTERS, ChapterEntry
+from .chapters.provenance import provenance
+from .content import RunContent, read_content
 from .page import fill
-from .plates import PLATES, Plate
-from .style import drawing, inline_svg, svg_text, write_png
+from .publish import Placed, Publication
+from .request import EVERYTHING, ReportRequest
+from .style import drawing
 
 REPORT_NAME = "report.html"
-FIGURES_FOLDER = "figures"
+
+_NUMBERS_WEIGHT = 3
+_PAGE_WEIGHT = 1
 
 
 @dataclass(frozen=True)
-class PageFigure:
-    """A figure as the template places it; ``svg`` is trusted mark-up made by this package."""
+class PageChapter:
+    """A chapter as the template places it."""
 
     key: str
-    number: int
     title: str
-    text: str
-    svg: str
+    nav: str
+    blocks: tuple[Placed, ...]
+    missing: tuple[str, ...]
 
 
-def write_report(run: Path, progress: Progress = silent) -> Path:
-    """Evaluate a run folder and write its figures and ``report.html`` into it.
+def write_report(run: Path, request: ReportRequest = EVERYTHING, progress: Progress = silent) -> Path:
+    """Evaluate a run folder and write its figures, tables, ``report.json`` and ``report.html`` into it.
+
+    A chapter whose part of the run is damaged is named under what is missing; the others appear nevertheless.
 
     Parameters
     ----------
     run : Path
         A run folder, finished or not.
+    request : ReportRequest
+        What to show beyond the ordinary.
     progress : Progress
 
     Returns
@@ -54,83 +56,96 @@ def write_report(run: Path, progress: Progress = silent) -> Path:
 
     Raises
     ------
+    InputRefused
+        ``NOT_IN_RUN`` for a request that the run cannot serve; nothing was computed then.
     ModelRefused
         When the folder is no run of this version.
     RunFailed
         ``RUN_INCOMPLETE`` when no fold is finished, ``OUTPUT`` when the folder cannot be written.
     """
-    steps = len(PLATES) + 2
-    progress("report", 0, steps, "numbers")
-    content = read_content(run)
-    drawn: list[PageFigure] = []
-    for step, draw in enumerate(PLATES, start=1):
-        progress("report", step, steps, draw.__name__.replace("_", " "))
-        with drawing(draw.__name__):
-            plate = draw(content)
-            if plate is not None:
-                drawn.append(_publish(run / FIGURES_FOLDER, plate, len(drawn) + 1))
-    progress("report", steps - 1, steps, "page")
-    page = run / REPORT_NAME
-    write_bytes(page, render(content, {figure.key: figure for figure in drawn}).encode("utf-8"))
-    progress("report", steps, steps, "")
+    entries = tuple(entry for entry in CHAPTERS if entry.key not in request.without)
+    steps = _Steps(progress, [_NUMBERS_WEIGHT, *(entry.weight for entry in entries), _PAGE_WEIGHT])
+    steps.begin("numbers")
+    content = read_content(run, request)
+    publication = Publication(run)
+    chapters: list[PageChapter] = []
+    for entry in entries:
+        steps.begin(entry.title)
+        chapter = make_chapter(entry, replace(content, progress=steps.inside))
+        if chapter is not None:
+            blocks = publication.place(chapter)
+            chapters.append(PageChapter(chapter.key, chapter.title, entry.title, blocks, chapter.missing))
+    steps.begin("page")
+    about = {
+        "notice": RESEARCH_USE_NOTICE,
+        "synthetic": content.manifest.synthetic,
+        "patients": len(content.patients),
+        "models": list(content.names),
+        "compared": list(content.pair or ()),
+        "provenance": provenance(content),
+    }
+    page = publication.write(REPORT_NAME, render(content, chapters), about)
+    steps.end()
     return page
 
 
-def render(content: RunContent, figures: dict[str, PageFigure]) -> str:
+def make_chapter(entry: ChapterEntry, content: RunContent) -> Chapter | None:
+    """Make one chapter; where the run does not give it, a chapter that says only what is missing.
+
+    Raises
+    ------
+    CohortRefused, Cancelled
+        What the reader named or wished, as opposed to what the run lacks.
+    """
+    try:
+        with drawing(entry.key):
+            return entry.make(content)
+    except (CohortRefused, Cancelled):
+        raise
+    except PRRTError as problem:
+        where = f" ({problem.where})" if problem.where else ""
+        return Chapter(entry.key, entry.title, missing=(f"{problem.message}{where} {problem.remedy}".strip(),))
+
+
+def render(content: RunContent, chapters: Sequence[PageChapter]) -> str:
     """Fill the page's template; everything but the figures is escaped."""
-    cohort, summary = content.cohort.cohort, content.summary
-    n_long = sum(patient.outcome.long_pfs for patient in cohort.patients)
     return fill(
         "report.html",
         notice=RESEARCH_USE_NOTICE,
         version=__version__,
-        manifest=content.manifest,
         synthetic=content.manifest.synthetic,
-        summary=summary,
-        done=sum(len(model.folds) for model in summary.models),
-        patients=len(cohort.patients),
-        n_long=n_long,
-        n_short=len(cohort.patients) - n_long,
-        flow=cohort.exclusions,
-        pet_interval=cohort.pet_interval,
-        cohort_notices=cohort.notices,
-        threshold=f"{THRESHOLD_MONTHS:g}",
-        brief=in_brief(content),
-        missing=what_is_missing(content),
-        collapsed=collapsed_folds(summary),
-        stopped=content.stopped,
-        pretrained=pretrained_in_words(content.manifest),
-        figures=figures,
-        patients_table=tables.patients_table(content),
-        acquisition_table=tables.acquisition_table(content),
-        results_table=tables.results_table(content),
-        paired_table=tables.paired_table(content),
-        families_table=tables.families_table(content),
-        survival_table=tables.survival_table(content),
-        calibration_table=tables.calibration_table(content),
-        configuration_table=tables.configuration_table(content),
-        preset_values=_flattened(content.manifest.preset_values),
+        data_hash=content.manifest.data_sha256[:12],
+        models=len(content.names),
+        chapters=[chapter for chapter in chapters if chapter.blocks],
+        missing=[chapter for chapter in chapters if chapter.missing],
     )
 
 
-def _publish(folder: Path, plate: Plate, number: int) -> PageFigure:
-    from markupsafe import Markup
+class _Steps:
+    """Tells one stage, "report", in steps weighted by how long they take, with the steps inside a chapter."""
 
-    svg = svg_text(plate.figure)
-    write_bytes(folder / f"{plate.key}.svg", svg.encode("utf-8"))
-    write_png(plate.figure, folder / f"{plate.key}.png")
-    marked = Markup(inline_svg(svg, plate.key, plate.alt))  # our own mark-up, its texts escaped
-    return PageFigure(key=plate.key, number=number, title=plate.title, text=plate.text, svg=marked)
+    def __init__(self, progress: Progress, weights: Sequence[int]) -> None:
+        self._progress = progress
+        self._weights = list(weights)
+        self._place = -1
+        self._title = ""
 
+    def begin(self, title: str) -> None:
+        """The next step begins."""
+        self._place += 1
+        self._title = title
+        self._tell(sum(self._weights[: self._place]), title)
 
-def _flattened(values: object, name: str = "") -> list[tuple[str, str]]:
-    """Nested settings as (dotted name, value) lines."""
-    if isinstance(values, dict):
-        return [
-            line
-            for key, value in values.items()
-            for line in _flattened(value, f"{name}.{key}".lstrip(".").replace("_", " "))
-        ]
-    if isinstance(values, list | tuple):
-        return [(name, " × ".join(str(value) for value in values))]
-    return [(name, "–" if values is None else str(values))]
+    def inside(self, stage: str, done: int, total: int, message: str = "") -> None:
+        """A :class:`Progress` for the steps inside of the current one."""
+        share = min(done / total, 1.0) if total else 1.0
+        before = sum(self._weights[: self._place])
+        words = f"{self._title} {done}/{total}" + (f": {message}" if message else "")
+        self._tell(before + int(share * self._weights[self._place]), words)
+
+    def end(self) -> None:
+        """Everything is done."""
+        self._tell(sum(self._weights), "")
+
+    def _tell(self, done: int, message: str) -> None:
+        self._progress("report", done, sum(self._weights), message)

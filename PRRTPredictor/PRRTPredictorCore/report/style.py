@@ -5,6 +5,7 @@ Figures are matplotlib ``Figure`` objects without pyplot, so nothing global is k
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -116,7 +118,24 @@ def write_png(figure: Figure, path: Path, dpi: int = 200, *, transparent: bool =
         figure.savefig(temporary, format="png", dpi=dpi, transparent=transparent, metadata={"Software": None})
 
 
-def inline_svg(svg: str, key: str, alt: str) -> str:
+def png_bytes(figure: Figure, dpi: int = 200, *, own_ground: bool = False) -> bytes:
+    """The figure as a PNG file, on white or, where asked for, on the ground that the figure itself has."""
+    stream = io.BytesIO()
+    ground = figure.get_facecolor() if own_ground else "white"
+    figure.savefig(stream, format="png", dpi=dpi, facecolor=ground, metadata={"Software": None})
+    return stream.getvalue()
+
+
+def inline_picture(png: bytes, alt: str, width_inches: float) -> Markup:
+    """Make a PNG file part of a page, no wider than it was drawn."""
+    from markupsafe import Markup
+
+    source = f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+    mark_up = '<img src="{}" alt="{}" style="max-width:{}px">'
+    return Markup(mark_up).format(source, alt, round(96 * width_inches))
+
+
+def inline_svg(svg: str, key: str, alt: str) -> Markup:
     """Make an SVG document part of a page: themed, named for screen readers, its inner names its own.
 
     Parameters
@@ -128,7 +147,7 @@ def inline_svg(svg: str, key: str, alt: str) -> str:
     alt : str
         What the figure shows, in words.
     """
-    from markupsafe import escape
+    from markupsafe import Markup, escape
 
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
@@ -143,4 +162,5 @@ def inline_svg(svg: str, key: str, alt: str) -> str:
     most = f"max-width:{float(width.group(1)) * 1.3333:.0f}px" if width else ""
     body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
     body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
-    return body.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}" style="{most}"', 1).strip()
+    body = body.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}" style="{most}"', 1).strip()
+    return Markup(body)  # matplotlib's own mark-up, its texts escaped

@@ -9,6 +9,7 @@ pretrained branch needs one, and ``folds/<model>/<repeat>-<fold>/`` with ``predi
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import zlib
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from ..errors import Code, ModelRefused
 from ..files import published_folder, to_json_bytes
+from ..models.bundle_files import overall
 from ..records import FoldPredictions
 from .cohortfile import COHORT_NAME, RunCohort, read_run_cohort
 from .files import read_json
@@ -191,6 +193,20 @@ class RunStore:
             if spec.kind == "forest":
                 return FittedForest.from_tensors(spec, tensors)
             return FittedNetwork.from_tensors(spec, self.manifest.preset_record(), tensors, encoder)
+
+    def weights_sha256(self, model: str) -> str:
+        """The SHA-256 over the weights of a model's finished folds: equal for the same fits, whoever made them.
+
+        Raises
+        ------
+        ModelRefused
+            ``RUN_MISMATCH`` when weights are missing.
+        """
+        hashes = {}
+        for task in self.finished(model):
+            with self._fold_file(model, task.repeat, task.fold, WEIGHTS) as path:
+                hashes[f"{task.repeat}-{task.fold}"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        return overall(hashes)
 
     def ct_encoder(self) -> PretrainedEncoder:
         """The pretrained CT encoder that this run's folds started from.
