@@ -158,6 +158,22 @@ def test_small_subgroups_are_named_and_not_scored() -> None:
     assert model.differences == ()
 
 
+def test_an_unfinished_model_is_scored_where_it_has_tested_enough() -> None:
+    run = simulated_run(repeats=2)
+    long = outcomes(run)
+    groups = {code: "B" if place % 8 == 0 else "A" for place, code in enumerate(sorted(long))}
+    analysis = analyse_subgroups("Scanner", {"pet": run, "ct": run[:1]}, groups, long, resamples=20)
+    assert [size.name for size in analysis.scored] == ["A", "B"]
+    whole, begun = analysis.models
+    assert [score.subgroup for score in whole.scores] == ["A", "B"]
+    assert [score.subgroup for score in begun.scores] == ["A"]
+    assert begun.differences == ()
+    groups = {code: "tested" if code in run[0].codes else "waiting" for code in long}
+    (model,) = analyse_subgroups("Scanner", {"ct": run[:1]}, groups, long, resamples=20).models
+    assert [score.subgroup for score in model.scores] == ["tested"]
+    assert model.differences == ()  # the reference, the larger "waiting", has not been tested yet
+
+
 def test_nothing_to_score_gives_no_models() -> None:
     run = simulated_run(patients=12, repeats=1)
     analysis = analyse_subgroups("Scanner", {"pet": run}, {}, outcomes(run))

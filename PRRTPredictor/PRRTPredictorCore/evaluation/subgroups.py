@@ -9,7 +9,7 @@ resamples.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -130,7 +130,8 @@ class SubgroupAnalysis:
     unknown : int
         Patients whose subgroup is not known; nowhere counted.
     models : tuple of SubgroupScores
-        In the order given; empty where fewer than one subgroup can be scored.
+        In the order given; none where no subgroup can be scored. A model that is not finished lacks the subgroups of
+        which it has tested too few patients so far.
     """
 
     category: str
@@ -184,10 +185,21 @@ def analyse_subgroups(
         category=category,
         sizes=sizes,
         unknown=len(long_pfs) - len(known),
-        models=tuple(score_subgroups(folds, known, names, resamples, seed) for folds in predictions.values() if folds)
+        models=tuple(_score_model(folds, known, names, resamples, seed) for folds in predictions.values() if folds)
         if names
         else (),
     )
+
+
+def _score_model(
+    folds: Sequence[FoldPredictions], subgroup_of: Mapping[str, str], names: Sequence[str], resamples: int, seed: int
+) -> SubgroupScores:
+    """Leave out what an unfinished model has tested on too few patients; no differences without the reference."""
+    tested = {code: bool(y) for fold in folds for code, y in zip(fold.codes, fold.y, strict=True)}
+    inside = {code: subgroup_of[code] for code in tested if code in subgroup_of}
+    enough = {size.name for size in subgroup_sizes(inside, tested) if size.scored}
+    scored = score_subgroups(folds, subgroup_of, [name for name in names if name in enough], resamples, seed)
+    return scored if names[0] in enough else replace(scored, differences=())
 
 
 def subgroup_sizes(subgroup_of: Mapping[str, str], long_pfs: Mapping[str, bool]) -> tuple[SubgroupSize, ...]:
