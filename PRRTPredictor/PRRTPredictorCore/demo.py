@@ -67,7 +67,9 @@ def run_demo(out: Path, seed: int, progress: Progress) -> int:
         *("--saliency", shown / "saliency.nrrd", "--overlay", shown / "overlay.png", "--scene", shown / "scene.mrb"),
     )
     say(f"(The made patient's truth: progression on {patient['progression_date']}.)")
-    prrt.run("Write the report", "report", run)
+    prrt.run(
+        "Write the report, with the organs that the cohort names", "report", run, "--cohort", cohort / "cohort.csv"
+    )
 
     say()
     say(f"Done in {(time.monotonic() - started) / 60:.1f} minutes. Where to look:")

@@ -207,16 +207,20 @@ class TrainingLogic(WorkerLogic):
     def writeReport(
         self,
         run: Path,
+        cohort: Path | None = None,
         *,
         onProgress: OnProgress | None = None,
         onLine: OnLine | None = None,
         onFinished: Callable[[Path], None] | None = None,
         onFailed: OnFailed | None = None,
     ) -> Job:
-        """Write figures and report of a run; ``onFinished`` receives the page's path."""
+        """Write figures and report of a run; ``onFinished`` receives the page's path.
+
+        ``cohort`` is the table that it was trained on: for organ labels, and for images that are no longer cached.
+        """
         self._install()
         return self._launch(
-            ["report", str(run)],
+            ["report", str(run), *([f"--cohort={cohort}"] if cohort is not None else [])],
             lambda _answer: Path(run) / REPORT_NAME,
             onProgress=onProgress,
             onLine=onLine,

@@ -54,7 +54,7 @@ def main() -> None:
     check = logic.checkCohort(plan.cohort)
     print(format_check(check.cohort))
     printTableTwo(logic.train(plan, onProgress=printProgress))
-    logic.writeReport(plan.run).wait()
+    logic.writeReport(plan.run, plan.cohort).wait()
     if arguments.pack is not None:
         logic.packModel(plan.run, arguments.pack, arguments.model).wait()
 
@@ -79,7 +79,7 @@ def tryItOut() -> None:
         require([model.name for model in results.models] == ["rf_labs", "pet_labs"], "a model is missing")
         require(logic.runState(plan.run, plan) == "finished", "the run is not finished")
         printTableTwo(results)
-        logic.writeReport(plan.run).wait()
+        logic.writeReport(plan.run, plan.cohort).wait()
         require((plan.run / "report.html").is_file(), "there is no report")
         logic.packModel(plan.run, "pet_labs", folder / "model").wait()
         require((folder / "model" / "configs" / "metadata.json").is_file(), "there is no model")

@@ -325,7 +325,10 @@ def test_the_report_is_written_and_opened(planned: Any, monkeypatch: pytest.Monk
     planned.ui.openReportButton.click()
     call = planned.trainingLogic.calls[-1]
     page = planned.parameterNode.runFolder / "report.html"
-    assert (call.name, call.values) == ("writeReport", (planned.parameterNode.runFolder,))
+    assert (call.name, call.values) == (
+        "writeReport",
+        (planned.parameterNode.runFolder, planned.parameterNode.cohortFile),
+    )
     call.options["onFinished"](page)
     assert opened == [str(page)]
     assert page.as_uri() in planned.ui.trainingStatusLabel.text

@@ -112,6 +112,14 @@ def test_installation_is_asked_for_before_the_child_starts() -> None:
     assert started == []
 
 
+def test_a_report_is_told_the_cohort_where_there_is_one() -> None:
+    started: list[Any] = []
+    logic = TrainingLogic(lambda words, **callbacks: started.append(words))
+    logic.writeReport(Path("r"))
+    logic.writeReport(Path("r"), Path("my cohort.csv"))
+    assert started == [["report", "r"], ["report", "r", "--cohort=my cohort.csv"]]
+
+
 def test_results_that_cannot_be_read_are_a_failure(tmp_path: Path) -> None:
     callbacks: dict[str, Any] = {}
     errors: list[PRRTError] = []
