@@ -152,8 +152,9 @@ def _first_repeat(folds: Sequence[PatientDistances]) -> tuple[PatientDistances, 
 def umap_layouts(distances: PatientDistances, seeds: Sequence[int] = SEEDS) -> tuple[Floats, ...]:
     """Lay patients out in the plane by UMAP (McInnes et al. 2018), once a seed; shape (n, 2) each.
 
-    A pair whose distance is unknown pulls nobody together. UMAP's turn and handedness are arbitrary, so every layout
-    is turned onto the first. Opening umap-learn compiles for many seconds; nothing does so before the first call.
+    A pair whose distance is unknown pulls nobody together. UMAP's turn and handedness are arbitrary, so the first
+    layout is laid along its longest extent and every other one turned onto it. Opening umap-learn compiles for many
+    seconds; nothing does so before the first call.
     """
     from scipy.linalg import orthogonal_procrustes
 
@@ -161,9 +162,10 @@ def umap_layouts(distances: PatientDistances, seeds: Sequence[int] = SEEDS) -> t
     for seed in seeds:
         layout = _one_layout(distances.values, seed)
         layout = layout - layout.mean(axis=0)
-        if layouts:
-            layout = layout @ orthogonal_procrustes(layout, layouts[0])[0]
-        layouts.append(layout)
+        turn = (
+            orthogonal_procrustes(layout, layouts[0])[0] if layouts else np.linalg.svd(layout, full_matrices=False)[2].T
+        )
+        layouts.append(layout @ turn)
     return tuple(layouts)
 
 
