@@ -66,3 +66,13 @@ def test_net_benefit_by_hand() -> None:
     curve = decision_curve([fold([0, 1, 1, 0], [0.1, 0.4, 0.8, 0.3])], thresholds=np.array([0.5]))
     assert curve.model == pytest.approx([(2 - 1 * 1.0) / 4])
     assert curve.act_on_all == pytest.approx([0.0])
+
+
+def test_the_interval_of_net_benefit_holds_its_value_and_patients_count_once_in_all_repeats() -> None:
+    once = truthful(patients=120)
+    curve = decision_curve(once)
+    assert np.all((curve.low <= curve.model) & (curve.model <= curve.high))
+    again = [FoldPredictions("pet", 1, 0, one.codes, one.y, one.probability, one.logit) for one in once]
+    doubled = decision_curve([*once, *again])
+    # The same patients a second time are no new evidence.
+    np.testing.assert_allclose(doubled.high - doubled.low, curve.high - curve.low)

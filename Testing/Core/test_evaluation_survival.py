@@ -7,7 +7,15 @@ import pytest
 from lifelines.datasets import load_rossi, load_waltons
 from test_evaluation_discrimination import fold
 
-from PRRTPredictorCore.evaluation.survival import kaplan_meier, log_rank, predicted_groups, risk_ticks
+from PRRTPredictorCore.evaluation.survival import (
+    kaplan_meier,
+    log_rank,
+    predicted_groups,
+    risk_ticks,
+    survival_by_predicted_group,
+    survival_of,
+)
+from PRRTPredictorCore.records import Outcome
 
 
 def test_waltons_log_rank() -> None:
@@ -40,6 +48,13 @@ def test_by_hand_with_censoring() -> None:
     assert ((curve.ci_low <= curve.survival) & (curve.survival <= curve.ci_high))[:-1].all()
 
 
+@pytest.mark.parametrize("patients", [4, 8, 20, 36, 116])
+def test_a_share_reached_exactly_is_reached(patients: int) -> None:
+    curve = kaplan_meier(np.arange(1.0, patients + 1), np.ones(patients, bool))
+    quartiles = (curve.lower_quartile_months, curve.median_months, curve.upper_quartile_months)
+    assert quartiles == (patients / 4, patients / 2, 3 * patients / 4)
+
+
 def test_quantiles_never_reached_are_infinite() -> None:
     data = load_rossi()  # three quarters are censored
     curve = kaplan_meier(data["week"].to_numpy(), data["arrest"].to_numpy(bool))
@@ -61,3 +76,25 @@ def test_each_patient_enters_the_predicted_groups_once() -> None:
     assert groups.codes == ("P-000", "P-001")
     assert groups.mean_probability == pytest.approx([0.55, 0.5])
     assert groups.long.tolist() == [True, True]
+
+
+def test_survival_by_predicted_group_is_the_log_rank_of_the_two_groups() -> None:
+    months = [3.0, 5.0, 30.0, 14.0, 20.0, 6.0]
+    held_out = fold([0, 0, 1, 1, 1, 0], [0.2, 0.6, 0.9, 0.7, 0.3, 0.1])
+    outcomes = {code: Outcome(value, True, value > 12) for code, value in zip(held_out.codes, months, strict=True)}
+    result = survival_by_predicted_group([held_out], outcomes)
+    assert result.long is not None
+    assert result.short is not None
+    assert (result.model, result.long.patients, result.short.patients) == ("pet", 3, 3)
+    assert (result.long.median_months, result.short.median_months) == (14.0, 6.0)
+    assert result.test == log_rank(np.array(months), np.ones(6, bool), np.array([0, 1, 1, 1, 0, 0]))
+    assert survival_of(tuple(outcomes.values())).patients == 6
+
+
+def test_everyone_in_one_group_leaves_the_other_empty() -> None:
+    held_out = fold([0, 1], [0.6, 0.9])
+    outcomes = {code: Outcome(10.0 * place + 5, True, place > 0) for place, code in enumerate(held_out.codes)}
+    result = survival_by_predicted_group([held_out], outcomes)
+    assert result.short is None
+    assert result.test is None
+    assert result.long is not None

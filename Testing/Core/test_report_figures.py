@@ -14,11 +14,13 @@ from PRRTPredictorCore.evaluation.calibration import calibrate, decision_curve
 from PRRTPredictorCore.evaluation.discrimination import discriminate, precision_recall_band, roc_band
 from PRRTPredictorCore.evaluation.survival import kaplan_meier
 from PRRTPredictorCore.models.registry import MODELS
+from PRRTPredictorCore.records import Eligibility, Exclusion
 from PRRTPredictorCore.report.figures.calibration import calibration, decision
 from PRRTPredictorCore.report.figures.curves import precision_recall, roc
+from PRRTPredictorCore.report.figures.flow import flow_chart, flow_height_inches
 from PRRTPredictorCore.report.figures.importance import LabImportance, lab_importance
-from PRRTPredictorCore.report.figures.performance import performance
-from PRRTPredictorCore.report.figures.survival import SurvivalGroup, survival
+from PRRTPredictorCore.report.figures.performance import Bracket, brackets, performance
+from PRRTPredictorCore.report.figures.survival import SurvivalGroup, quartiles, survival
 from PRRTPredictorCore.report.style import INK, MODEL_COLOURS, drawing, inline_svg, new_figure, svg_text
 
 FOLDS = simulated_run(patients=45, repeats=2, skill=1.0)
@@ -34,11 +36,25 @@ def curve(months: tuple[float, ...]) -> SurvivalGroup:
     return SurvivalGroup("all (n)", kaplan_meier(times, np.ones(times.size, bool)), "#2980c4")
 
 
+FLOW = Eligibility(
+    screened=40,
+    excluded=(
+        Exclusion("prior_prrt", "PRRT before", 3),
+        Exclusion("records_complete", "incomplete records or follow-up", 0),
+        Exclusion("event", "no progression or death observed (censored)", 7),
+    ),
+    refused=1,
+    included=29,
+)
+
 DRAWINGS = {
     "performance": lambda ax: performance(ax, [discriminate(FOLDS, 20)], "auroc", 0.5, "chance"),
     "roc": lambda ax: roc(ax, [("pet", roc_band(FOLDS))]),
     "precision_recall": lambda ax: precision_recall(ax, [("pet", precision_recall_band(FOLDS))], 0.64),
     "survival": lambda ax: survival(ax, [curve((3, 8, 14, 20)), curve((9, 18, 30))]),
+    "quartiles": lambda ax: quartiles(ax, curve((3, 8, 14, 20)).curve),
+    "flow": lambda ax: flow_chart(ax, FLOW, 12, 17),
+    "brackets": lambda ax: brackets(ax, ["pet", "ct"], [Bracket("ct", "pet", "*")]),
     "calibration": lambda ax: calibration(ax, calibrate(FOLDS, resamples=20)),
     "decision": lambda ax: decision(ax, decision_curve(FOLDS), "pet"),
     "lab_importance": lambda ax: lab_importance(
@@ -55,6 +71,41 @@ def test_a_figure_draws_on_its_axis_and_returns_it(name: str) -> None:
         assert DRAWINGS[name](ax) is ax
         assert ax.has_data()
         assert len(svg_text(figure)) > 2000
+
+
+def words_of(ax: Axes) -> list[str]:
+    return [text.get_text() for text in ax.texts]
+
+
+def test_the_flow_chart_counts_those_left_out_and_names_no_empty_reason() -> None:
+    with drawing("flow"):
+        _, ax = axis()
+        told = words_of(flow_chart(ax, FLOW, 12, 17))
+        everybody = words_of(flow_chart(axis()[1], Eligibility(9, (), 0, 9), 4, 5))
+    for words in ("n = 40", "Left out (n = 11)", "3  PRRT before", "n = 29", "n = 12", "n = 17"):
+        assert words in told, words
+    assert any(line.startswith("1  rows that break") for line in told)
+    assert not any("incomplete" in line for line in told)
+    assert "Nobody was left out" in everybody
+    assert flow_height_inches(FLOW) > flow_height_inches(Eligibility(9, (), 0, 9))
+
+
+def test_brackets_do_not_share_a_place_and_leave_out_models_that_are_not_drawn() -> None:
+    rows = ["a", "b", "c", "d"]
+    marks = [Bracket("b", "a", "1"), Bracket("d", "c", "2"), Bracket("d", "a", "3"), Bracket("x", "a", "4")]
+    with drawing("brackets"):
+        _, ax = axis()
+        brackets(ax, rows, marks)
+    assert sorted(words_of(ax)) == ["1", "2", "3"]
+    at = {text.get_text(): text.get_position()[0] for text in ax.texts}
+    assert at["1"] == at["2"] < at["3"]
+
+
+def test_quartiles_that_are_not_reached_are_not_drawn() -> None:
+    with drawing("quartiles"):
+        _, ax = axis()
+        few = kaplan_meier(np.array([3.0, 9.0, 9.0, 9.0]), np.array([True, False, False, False]))
+        assert words_of(quartiles(ax, few)) == ["a quarter by 3.0"]
 
 
 def test_the_same_figure_gives_the_same_bytes_and_no_date() -> None:

@@ -78,11 +78,15 @@ class DecisionCurve:
         Risk of short PFS from which on one would act, e.g. follow up more closely.
     model, act_on_all : ndarray
         Net benefit per patient; acting on nobody is 0.
+    low, high : ndarray
+        Patient-level bootstrap 95 % interval of ``model``.
     """
 
     threshold: Floats
     model: Floats
     act_on_all: Floats
+    low: Floats
+    high: Floats
 
 
 def calibrate(folds: Sequence[FoldPredictions], bins: int = 8, resamples: int = 500, seed: int = 0) -> Calibration:
@@ -122,20 +126,38 @@ def calibrate(folds: Sequence[FoldPredictions], bins: int = 8, resamples: int = 
     )
 
 
-def decision_curve(folds: Sequence[FoldPredictions], thresholds: Floats | None = None) -> DecisionCurve:
+def decision_curve(
+    folds: Sequence[FoldPredictions], thresholds: Floats | None = None, resamples: int = 500, seed: int = 0
+) -> DecisionCurve:
     """Net benefit over the range of risk thresholds; pools all out-of-fold predictions.
 
     Net benefit = (true alarms - false alarms x threshold / (1 - threshold)) / patients, where an alarm is a predicted
     risk of short PFS at or above the threshold.
+
+    Parameters
+    ----------
+    folds : sequence of FoldPredictions
+        Of one model.
+    thresholds : ndarray, shape (T,), optional
+        Risks from 0 up to, but not including, 1.
+    resamples, seed : int
+        Patient-level bootstrap.
     """
     threshold = np.linspace(0.05, 0.8, 76) if thresholds is None else np.asarray(thresholds, dtype=np.float64)
     short = np.concatenate([fold.y == 0 for fold in folds])
     risk = 1.0 - np.concatenate([fold.probability for fold in folds])
     odds = threshold / (1.0 - threshold)
     alarm = risk[None, :] >= threshold[:, None]
-    model = (alarm & short).mean(axis=1) - (alarm & ~short).mean(axis=1) * odds
     everyone = short.mean() - (~short).mean() * odds
-    return DecisionCurve(threshold=threshold, model=model, act_on_all=everyone)
+    gain = (alarm & short) - (alarm & ~short) * odds[:, None]
+    codes = patient_codes(folds)
+    draws = draw_multiplicities(len(codes), resamples, seed)
+    weights = draws[:, np.concatenate([positions(codes, fold) for fold in folds])].astype(np.float64)
+    # With some folds missing, patients stand in the pool unequally often, and a resample may hold none of it.
+    drawn = weights.sum(axis=1)
+    resampled = (weights[drawn > 0] @ gain.T) / drawn[drawn > 0, None]
+    low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
+    return DecisionCurve(threshold=threshold, model=gain.mean(axis=1), act_on_all=everyone, low=low, high=high)
 
 
 def _estimate(draws: Floats) -> Estimate:

@@ -106,8 +106,11 @@ def kaplan_meier(months: Floats, event: NDArray[np.bool_], ticks: Floats | None 
     function, interval = fitter.survival_function_, fitter.confidence_interval_
     ticks = risk_ticks(float(months.max())) if ticks is None else np.asarray(ticks, dtype=np.float64)
 
+    # lifelines multiplies in logarithms, so that a half may come out as a half and a hair: the median would move on.
+    clean = function.round(12)
+
     def reached(share: float) -> float:
-        return float(np.squeeze(np.asarray(qth_survival_times(share, function), dtype=np.float64)))
+        return float(np.squeeze(np.asarray(qth_survival_times(share, clean), dtype=np.float64)))
 
     return KaplanMeier(
         times=function.index.to_numpy(dtype=np.float64),

@@ -40,7 +40,7 @@ def in_brief(content: RunContent) -> tuple[str, ...]:
     ]
     collapsed = sum(model.collapsed_folds for model in summary.models)
     return (
-        *headline_in_words(head),
+        *headline_in_words(head, alone=len(summary.models) == 1),
         *(comparison_in_words(test) for test in against_labs),
         *(
             (f"{counted(collapsed, 'fit')} collapsed to the same answer for everyone; Results names them.",)
@@ -49,9 +49,10 @@ def in_brief(content: RunContent) -> tuple[str, ...]:
     )
 
 
-def headline_in_words(head: Discrimination) -> tuple[str, ...]:
+def headline_in_words(head: Discrimination, *, alone: bool = False) -> tuple[str, ...]:
     """What the model with the most inputs reached, and whether that is more than chance."""
-    title = f"{model_title(head.model)}, the model with the most inputs that has results,"
+    role = "the only model with results" if alone else "the model with the most inputs that has results"
+    title = f"{model_title(head.model)}, {role},"
     low, high = head.auroc.ci95
     if not math.isfinite(head.auroc.mean):
         return (f"{title} could not be scored: no finished fold holds both outcomes.",)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BIN_COLUMNS = ("model", "predicted", "observed", "ci95_low", "ci95_high", "predictions")
-CURVE_COLUMNS = ("model", "threshold", "net_benefit", "net_benefit_of_acting_on_everyone")
+CURVE_COLUMNS = ("model", "threshold", "net_benefit", "ci95_low", "ci95_high", "net_benefit_of_acting_on_everyone")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,13 +77,13 @@ def head_plate(head: Judged) -> Plate:
         f"intervals, beside the diagonal. Right: net benefit against the risk threshold. {figures}.",
         text="Left, points on the dashed diagonal mean that of patients told 70 %, about 70 % had long PFS; the bars "
         f"along the bottom show which probabilities were told. {figures}. Right, the model earns its keep only at "
-        "thresholds where its line lies above both others.",
+        "thresholds where its line lies above both others, and surely only where its shade (95 % interval) does.",
         figure=figure,
         numbers=Numbers(
-            ("curve", *BIN_COLUMNS, *CURVE_COLUMNS[1:]),
+            ("curve", "model", "x", "y", "ci95_low", "ci95_high", "predictions", "net_benefit_of_acting_on_everyone"),
             (
-                *(("calibration", *row, None, None, None) for row in bin_rows(head.result)),
-                *(("decision", name, *(None,) * 5, *row[1:]) for row in curve_rows(name, head.curve)),
+                *(("calibration", *row, None) for row in bin_rows(head.result)),
+                *(("decision", *row[:-1], None, row[-1]) for row in curve_rows(name, head.curve)),
             ),
         ),
     )
@@ -202,7 +202,7 @@ def bin_rows(result: Calibration) -> tuple[tuple[Cell, ...], ...]:
 
 def curve_rows(name: str, curve: DecisionCurve) -> tuple[tuple[Cell, ...], ...]:
     """A model's decision curve for a CSV file."""
-    points = zip(curve.threshold, curve.model, curve.act_on_all, strict=True)
+    points = zip(curve.threshold, curve.model, curve.low, curve.high, curve.act_on_all, strict=True)
     return tuple((name, *(defined(value) for value in point)) for point in points)
 
 

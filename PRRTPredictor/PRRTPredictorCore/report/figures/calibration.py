@@ -47,8 +47,9 @@ def decision(ax: Axes, curve: DecisionCurve, model: str) -> Axes:
     """Net benefit of acting on the predicted risk of short PFS, against acting on everyone and on nobody."""
     ax.plot(curve.threshold, curve.act_on_all, color=MUTED, lw=1.4, ls="--", label="act on everyone")
     ax.axhline(0, color=INK, lw=1.0, label="act on nobody")
+    ax.fill_between(curve.threshold, curve.low, curve.high, color=model_colour(model), alpha=0.16, linewidth=0)
     ax.plot(curve.threshold, curve.model, color=model_colour(model), label=model_title(model))
-    top = max(0.05, float(np.max(curve.model)), float(np.max(curve.act_on_all)))
+    top = max(0.05, float(np.max(curve.high)), float(np.max(curve.act_on_all)))
     ax.set_ylim(-0.35 * top, 1.1 * top)
     ax.set_xlim(0, float(curve.threshold[-1]))
     ax.set_xlabel("Risk of short PFS from which one would act")
