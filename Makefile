@@ -35,7 +35,8 @@ lint: $(VENV)/.test  ## ruff and mypy
 test: lint  ## ruff, mypy and pytest, under 15 minutes on 2 cores
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-science: $(VENV)/.test  ## the slow scientific check: null and strong cohorts (about an hour on 2 cores)
+science: $(VENV)/.test  ## the slow scientific checks: level of the tests, null and strong cohorts (about an hour on 2 cores)
+	@$(BIN)/python Testing/Benchmarks/significance_level.py
 	@$(BIN)/python Testing/Benchmarks/science.py
 
 extension: $(VENV)/.made  ## write the extension's file lists and catalogue entries
