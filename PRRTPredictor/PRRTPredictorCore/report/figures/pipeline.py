@@ -213,8 +213,9 @@ def _box(
     tall = step.height if height is None else height
     looks: dict[Look, dict[str, Any]] = {
         "plain": {"facecolor": PAPER, "edgecolor": colour, "linewidth": 1.1},
-        "fitted": {"facecolor": _tint(colour, 0.16), "edgecolor": colour, "linewidth": 1.1},
-        "frozen": {"facecolor": _tint(colour, 0.05), "edgecolor": colour, "linewidth": 1.1, "hatch": "////"},
+        "fitted": {"facecolor": (colour, 0.16), "edgecolor": colour, "linewidth": 1.1},
+        # In SVG, the opacity of a face is that of its hatching too.
+        "frozen": {"facecolor": "none", "edgecolor": colour, "linewidth": 1.1, "hatch": "////"},
         "derived": {"facecolor": "none", "edgecolor": MUTED, "linewidth": 1.0, "linestyle": _DASHED},
     }
     shape = "round,pad=0,rounding_size=0.05"
@@ -236,10 +237,6 @@ def _box(
             color=INK,
             zorder=3,
         )
-
-
-def _tint(colour: str, share: float) -> Any:
-    return (colour, share)
 
 
 def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], *, dashed: bool = False) -> None:
