@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import Code, InputRefused
+from ..errors import Code, CohortRefused, InputRefused
 from ..explain.methods import SaliencyMethod
 
 
@@ -47,7 +47,8 @@ class ReportRequest:
         Raises
         ------
         InputRefused
-            ``NOT_IN_RUN`` for an unknown model, patient or chapter, or a model held against itself.
+            ``NOT_IN_RUN`` for an unknown model, patient or chapter, or a model held against itself; ``RUN_MISMATCH``
+            for a cohort table without any of the run's patients, and whatever else speaks against that table.
         """
         from .chapters import CHAPTERS
 
@@ -62,6 +63,8 @@ class ReportRequest:
             )
         _require(self.patients, patients, "patient", "Study codes of this run, for instance", most=6)
         _require(sorted(self.without), [entry.key for entry in CHAPTERS], "chapter", "Chapters")
+        if self.cohort is not None:
+            _require_own_table(self.cohort, patients)
 
 
 EVERYTHING = ReportRequest()
@@ -77,6 +80,18 @@ def _require(asked: Collection[str], known: Collection[str], what: str, heading:
                 where=f"--{_FLAGS[what]}",
                 remedy=f"{heading}: {', '.join(list(known)[:most]) or 'none'}.",
             )
+
+
+def _require_own_table(table: Path, patients: Collection[str]) -> None:
+    from ..cohort.table import read_cohort
+
+    if {patient.code for patient in read_cohort(table).patients}.isdisjoint(patients):
+        raise CohortRefused(
+            Code.RUN_MISMATCH,
+            "None of the table's patients belongs to the run.",
+            where=table.name,
+            remedy="Name the cohort.csv that the run was trained on, with the study key that was used then.",
+        )
 
 
 _FLAGS = {"model": "compare", "patient": "patients", "chapter": "without"}
