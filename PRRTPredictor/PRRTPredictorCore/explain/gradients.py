@@ -2,7 +2,8 @@
 
 Six distances between histograms, and their uncertainty over patients. The paper pools the voxels of all patients, each
 map scaled to [0, 1], and tests the voxels. Neighbouring voxels of one map are not independent measurements, and a
-quarter of a million of them a patient make any difference "significant"; here patients are resampled and swapped.
+quarter of a million of them a patient make any difference "significant"; here patients are resampled, and patients or
+whole fits are swapped.
 """
 
 from __future__ import annotations
@@ -98,11 +99,14 @@ class GradientDistributions:
         The same for the first, second, … fit that held each patient out.
     distances : tuple of DistanceEstimate
         In the order of :data:`DISTANCES`.
-    p_ks : float
-        Patient-level permutation p of the Kolmogorov–Smirnov statistic: both models' histograms are swapped
-        patient by patient. It takes the fitted networks as given.
-    patients : int
-        Who entered; NaN distances when nobody did.
+    p_patients : float
+        Permutation p of the Kolmogorov–Smirnov statistic, both models' histograms swapped patient by patient: would
+        these fitted networks differ on other patients?
+    p_fits : float
+        The same, swapped fold by fold for all patients that the two fits held out: would other fits of the two models
+        differ on these patients? At best 2 / 2^folds.
+    patients, folds : int
+        Who entered; distances are NaN when nobody did.
     """
 
     scale: Scale
@@ -112,8 +116,10 @@ class GradientDistributions:
     first_fits: Floats
     second_fits: Floats
     distances: tuple[DistanceEstimate, ...]
-    p_ks: float
+    p_patients: float
+    p_fits: float
     patients: int
+    folds: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,32 +234,32 @@ def compare_gradients(
     )
 
 
-def permuted_ks(first: Floats, second: Floats, permutations: int = PERMUTATIONS, seed: int = 0) -> float:
-    """Patient-level permutation p of the Kolmogorov–Smirnov statistic of two models' pooled histograms.
+def permuted_ks(gaps: Floats, permutations: int = PERMUTATIONS, seed: int = 0) -> float:
+    """Permutation p of the Kolmogorov–Smirnov statistic of two models' pooled histograms.
 
-    Under the null hypothesis that both models' gradients are distributed alike in every patient, swapping the two
-    histograms of any patient is as likely as the data seen. The gap between the pooled cumulative distributions is
-    the mean over patients of their own gaps, and a swap changes a patient's sign: a permutation is a product of
-    matrices.
+    Under the null hypothesis that a unit (a patient, or a pair of fits) gives both models' gradients alike, swapping
+    its two histograms is as likely as the data seen. The gap between the pooled cumulative distributions is the sum of
+    the units' gaps, and a swap changes a unit's sign: a permutation is a product of matrices.
 
     Parameters
     ----------
-    first, second : ndarray, shape (n, bins)
-        Each row sums to 1.
+    gaps : ndarray, shape (units, bins)
+        Each unit's share in the first model's pooled histogram minus its share in the second's.
+    permutations, seed : int
 
     Returns
     -------
     float
         (b + 1) / (permutations + 1).
     """
-    gaps = np.cumsum(first - second, axis=1)[:, :-1] / len(first)
+    cumulative = np.cumsum(gaps, axis=1)[:, :-1]
     # A hair of tolerance: sums of the same numbers in another order must count as equal to the observed one.
-    bound = np.abs(gaps.sum(axis=0)).max() - 1e-12
+    bound = np.abs(cumulative.sum(axis=0)).max() - 1e-12
     rng = np.random.default_rng(seed)
     extreme = 0
     for start in range(0, permutations, 2048):
-        signs = rng.integers(0, 2, size=(min(2048, permutations - start), len(first))) * 2.0 - 1.0
-        extreme += int(np.count_nonzero(np.abs(signs @ gaps).max(axis=1) >= bound))
+        signs = rng.integers(0, 2, size=(min(2048, permutations - start), len(gaps))) * 2.0 - 1.0
+        extreme += int(np.count_nonzero(np.abs(signs @ cumulative).max(axis=1) >= bound))
     return (extreme + 1) / (permutations + 1)
 
 
@@ -282,9 +288,10 @@ class _Map:
 
 @dataclass(frozen=True, eq=False)
 class _MapPair:
-    """Two models' maps of one patient in one fold."""
+    """Two models' maps of one patient; ``fold`` numbers the pair of fits that held the patient out."""
 
     code: str
+    fold: int
     first: _Map
     second: _Map
 
@@ -295,7 +302,7 @@ def _paired_maps(first: Sequence[HeldOutGradients], second: Sequence[HeldOutGrad
     for fold in second:
         others[frozenset(fold.codes)].append(fold)
     pairs: list[_MapPair] = []
-    for fold in first:
+    for number, fold in enumerate(first):
         # A fold is told by whom it held out; should two repeats have held out the same patients, by their order.
         same = others[frozenset(fold.codes)]
         if not same:
@@ -308,7 +315,7 @@ def _paired_maps(first: Sequence[HeldOutGradients], second: Sequence[HeldOutGrad
         there = {code: place for place, code in enumerate(other.codes)}
         a_known, b_known = a.known, b.known
         pairs += [
-            _MapPair(code, _Map.of(a, place), _Map.of(b, there[code]))
+            _MapPair(code, number, _Map.of(a, place), _Map.of(b, there[code]))
             for place, code in enumerate(fold.codes)
             if a_known[place] and b_known[there[code]]
         ]
@@ -324,10 +331,12 @@ def _distributions(
 ) -> GradientDistributions:
     edges = UNIT_EDGES if scale == "unit" else LOG10_EDGES
     gathered: dict[str, list[Floats]] = defaultdict(list)
+    folds: dict[str, list[int]] = defaultdict(list)
     for pair in pairs:
         a, b = (one.unit if scale == "unit" else one.log10 for one in (pair.first, pair.second))
         if a is not None and b is not None:
             gathered[pair.code].append(np.stack([a, b]))
+            folds[pair.code].append(pair.fold)
     if not gathered:
         return _nothing(scale, edges)
     by_patient = list(gathered.values())
@@ -339,6 +348,7 @@ def _distributions(
     drawn = histogram_distances(draws @ first, draws @ second, edges)
     refit = _refit_distances(by_patient, edges)
     fits = _fits(by_patient)
+    by_fold = _gaps_by_fold(by_patient, list(folds.values()))
     return GradientDistributions(
         scale=scale,
         edges=edges,
@@ -350,8 +360,10 @@ def _distributions(
             DistanceEstimate(name, float(getattr(point, name)), _interval(getattr(drawn, name)), refit[name])
             for name in DISTANCES
         ),
-        p_ks=permuted_ks(first, second, permutations, seed),
+        p_patients=permuted_ks((first - second) / n, permutations, seed),
+        p_fits=permuted_ks(by_fold, permutations, seed),
         patients=n,
+        folds=len(by_fold),
     )
 
 
@@ -365,8 +377,10 @@ def _nothing(scale: Scale, edges: Floats) -> GradientDistributions:
         first_fits=np.empty((0, bins)),
         second_fits=np.empty((0, bins)),
         distances=tuple(DistanceEstimate(name, nan, (nan, nan), nan) for name in DISTANCES),
-        p_ks=nan,
+        p_patients=nan,
+        p_fits=nan,
         patients=0,
+        folds=0,
     )
 
 
@@ -376,6 +390,16 @@ def _fits(by_patient: Fits) -> Floats:
     return np.array(
         [np.mean([fits[place] for fits in by_patient if len(fits) > place], axis=0) for place in range(most)]
     )
+
+
+def _gaps_by_fold(by_patient: Fits, folds: Sequence[Sequence[int]]) -> Floats:
+    """What each fold's two fits add to the gap between the pooled histograms: shape (folds, bins)."""
+    gaps: dict[int, Floats] = {}
+    for fits, numbers in zip(by_patient, folds, strict=True):
+        for both, number in zip(fits, numbers, strict=True):
+            share = (both[0] - both[1]) / (len(fits) * len(by_patient))
+            gaps[number] = gaps[number] + share if number in gaps else share
+    return np.array(list(gaps.values()))
 
 
 def _refit_distances(by_patient: Fits, edges: Floats) -> dict[str, float]:
