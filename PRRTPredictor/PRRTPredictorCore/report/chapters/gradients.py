@@ -123,8 +123,8 @@ def tests_table(found: Sequence[GradientComparison]) -> Table:
         key="gradient-tests",
         title="Is the difference more than chance?",
         header=(
-            "Kolmogorov–Smirnov statistic",
             "",
+            "Kolmogorov–\nSmirnov",
             "Patients",
             "p",
             "These networks,\nother patients",
@@ -258,8 +258,9 @@ _NOTE = (
     "Jensen–Shannon divergence lies between 0 and 0.693, its square root between 0 and 0.833."
 )
 _PAPER_NOTE = (
-    " The paper’s figures (116 other patients) are for orientation. Its “Jensen–Shannon divergence” 0.418 "
-    "stands beside the distance: with its Bhattacharyya distance of 0.207, a divergence could not exceed 0.187 nats or 0.270 bits."
+    " The paper’s figures (116 other patients) are for orientation. Its “Jensen–Shannon divergence” 0.418 stands beside "
+    "the distance: over the same bins as its Bhattacharyya distance of 0.207, a divergence could be no more than 0.187 "
+    "nats or 0.270 bits."
 )
 
 
