@@ -148,8 +148,8 @@ def decision_curve(
     risk = 1.0 - np.concatenate([fold.probability for fold in folds])
     odds = threshold / (1.0 - threshold)
     alarm = risk[None, :] >= threshold[:, None]
-    everyone = short.mean() - (~short).mean() * odds
-    gain = (alarm & short) - (alarm & ~short) * odds[:, None]
+    gain_of_all = short - ~short * odds[:, None]
+    gain = alarm * gain_of_all
     codes = patient_codes(folds)
     draws = draw_multiplicities(len(codes), resamples, seed)
     weights = draws[:, np.concatenate([positions(codes, fold) for fold in folds])].astype(np.float64)
@@ -157,6 +157,7 @@ def decision_curve(
     drawn = weights.sum(axis=1)
     resampled = (weights[drawn > 0] @ gain.T) / drawn[drawn > 0, None]
     low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
+    everyone = gain_of_all.mean(axis=1)
     return DecisionCurve(threshold=threshold, model=gain.mean(axis=1), act_on_all=everyone, low=low, high=high)
 
 

@@ -112,7 +112,9 @@ def patients_table(members: tuple[CohortPatient, ...]) -> Table:
         if row.section != section:
             section = row.section
             rows.append((section,))
-        cells = tuple("–" if cell is None else str(cell) for cell in (row.total, row.short, row.long))
+        cells = tuple(
+            "–" if cell is None else str(cell).replace("%", " %") for cell in (row.total, row.short, row.long)
+        )
         of_categories = isinstance(row.total, Share)
         told = row.missing and not (of_categories and previous == (section, row.missing))
         previous = (section, row.missing) if of_categories else None
@@ -125,7 +127,11 @@ def patients_table(members: tuple[CohortPatient, ...]) -> Table:
         rows=tuple(rows),
         note="Counts (%) with Fisher’s exact test against all other patients; median (min–max) with the Wilcoxon "
         "rank-sum test. Two-sided and not corrected for their number. "
-        + ("Unknown values count among “all other patients”. " if any_missing else "No value is missing. ")
+        + (
+            "A characteristic’s missing values stand in its first row; they count among “all other patients”. "
+            if any_missing
+            else "No value is missing. "
+        )
         + "PRRT cycles are known only after treatment and are never an input of a model.",
         numbers=table_one_numbers(table),
     )

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BIN_COLUMNS = ("model", "predicted", "observed", "ci95_low", "ci95_high", "predictions")
-CURVE_COLUMNS = ("model", "threshold", "net_benefit", "ci95_low", "ci95_high", "net_benefit_of_acting_on_everyone")
+CURVE_COLUMNS = (
+    "model",
+    "threshold",
+    "net_benefit",
+    "ci95_low",
+    "ci95_high",
+    "net_benefit_of_acting_on_everyone",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,10 +84,11 @@ def head_plate(head: Judged) -> Plate:
         f"intervals, beside the diagonal. Right: net benefit against the risk threshold. {figures}.",
         text="Left, points on the dashed diagonal mean that of patients told 70 %, about 70 % had long PFS; the bars "
         f"along the bottom show which probabilities were told. {figures}. Right, the model earns its keep only at "
-        "thresholds where its line lies above both others, and surely only where its shade (95 % interval) does.",
+        f"thresholds where its line lies above both others. The shade is the 95 % interval of that line; acting on "
+        "everyone is as unsure, since it depends on the same patients.",
         figure=figure,
         numbers=Numbers(
-            ("curve", "model", "x", "y", "ci95_low", "ci95_high", "predictions", "net_benefit_of_acting_on_everyone"),
+            ("curve", "model", "x", "y", "ci95_low", "ci95_high", "predictions", CURVE_COLUMNS[-1]),
             (
                 *(("calibration", *row, None) for row in bin_rows(head.result)),
                 *(("decision", *row[:-1], None, row[-1]) for row in curve_rows(name, head.curve)),
@@ -136,7 +144,8 @@ def decisions_plate(others: Sequence[Judged]) -> Plate:
         title="Decision curves: the other models",
         alt="Net benefit of acting on the predicted risk of short PFS against the risk threshold, a panel a model, "
         "beside acting on everyone and on nobody.",
-        text="As above: coloured, the model; dashed, act on everyone; the line at zero, act on nobody.",
+        text="As above: coloured, the model with its 95 % interval; dashed, act on everyone; the line at zero, act on "
+        "nobody.",
         figure=figure,
         numbers=Numbers(CURVE_COLUMNS, tuple(row for one in others for row in curve_rows(one.result.model, one.curve))),
     )
