@@ -11,11 +11,10 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import energy_distance, norm, wasserstein_distance
 
+from PRRTPredictorCore.explain.distances import DISTANCES, histogram_distances
 from PRRTPredictorCore.explain.gradients import (
-    DISTANCES,
     GradientDistributions,
     compare_gradients,
-    histogram_distances,
     permuted_ks,
 )
 from PRRTPredictorCore.training.heldout import GradientHistograms, HeldOutGradients

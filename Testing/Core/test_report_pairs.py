@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from report_runs import made_run
 
-from PRRTPredictorCore.explain.gradients import DISTANCES
+from PRRTPredictorCore.explain.distances import DISTANCES
 from PRRTPredictorCore.report.chapter import Chapter, Folded, Plate, Table, Words
 from PRRTPredictorCore.report.chapters import comparison, gradients
 from PRRTPredictorCore.report.content import RunContent, read_content

@@ -1,6 +1,6 @@
 """How differently two models' gradients are distributed (paper, Fig. 8).
 
-Six distances between histograms, and their uncertainty over patients. The paper pools the voxels of all patients, each
+The distances of two models' histograms, and their uncertainty over patients and fits. The paper pools the voxels of all patients, each
 map scaled to [0, 1], and tests the voxels. Neighbouring voxels of one map are not independent measurements, and a
 quarter of a million of them a patient make any difference "significant"; here patients are resampled, and patients or
 whole fits are swapped.
@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..training.heldout import LOG10_EDGES, UNIT_EDGES, GradientHistograms, HeldOutGradients
+from .distances import DISTANCES, Floats, histogram_distances, shares
 
-Floats: TypeAlias = NDArray[np.float64]
 Image: TypeAlias = Literal["pet", "ct"]
 Scale: TypeAlias = Literal["unit", "log10"]
 SCALES: tuple[Scale, ...] = ("unit", "log10")
@@ -26,40 +25,6 @@ SCALES: tuple[Scale, ...] = ("unit", "log10")
 
 RESAMPLES = 2000
 PERMUTATIONS = 10_000
-
-
-@dataclass(frozen=True, eq=False)
-class Distances:
-    """Distances between histograms p and q over the same bins, each an array of one shape.
-
-    Attributes
-    ----------
-    wasserstein : ndarray
-        Area between the two cumulative distributions, in units of the abscissa (Wasserstein-1).
-    ks : ndarray
-        Largest gap between the two cumulative distributions at an edge of a bin, 0 to 1 (Kolmogorov–Smirnov).
-    js_divergence : ndarray
-        Jensen–Shannon divergence in nats, 0 to ln 2 = 0.693.
-    js_distance : ndarray
-        Its square root, 0 to 0.833; what ``scipy.spatial.distance.jensenshannon`` returns.
-    energy : ndarray
-        Energy distance, sqrt(2 ∫ (F - G)² dx), as ``scipy.stats.energy_distance``.
-    bhattacharyya : ndarray
-        -ln Σ sqrt(p q); infinite when the histograms do not meet.
-    overlap : ndarray
-        Σ min(p, q), 0 to 1: the one that is large when the histograms agree.
-    """
-
-    wasserstein: Floats
-    ks: Floats
-    js_divergence: Floats
-    js_distance: Floats
-    energy: Floats
-    bhattacharyya: Floats
-    overlap: Floats
-
-
-DISTANCES: tuple[str, ...] = tuple(Distances.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
@@ -153,46 +118,6 @@ class GradientComparison:
         return self.unit, self.log10
 
 
-# --- the six distances ------------------------------------------------------------------------------------------------
-
-
-def histogram_distances(p: Floats, q: Floats, edges: Floats) -> Distances:
-    """All distances of the paper's Fig. 8 between histograms.
-
-    Parameters
-    ----------
-    p, q : ndarray, shape (..., bins)
-        Non-negative, of any sum; NaN distances where a histogram is empty.
-    edges : ndarray, shape (bins + 1,)
-        Of the bins; the mass of a bin sits at its centre.
-
-    Returns
-    -------
-    Distances
-        Arrays of shape (...).
-    """
-    from scipy.special import rel_entr
-
-    p, q = _shares(p), _shares(q)
-    centres = (edges[1:] + edges[:-1]) / 2.0
-    gap = np.cumsum(p - q, axis=-1)[..., :-1]
-    step = np.diff(centres)
-    middle = (p + q) / 2.0
-    # Rounding can take the divergence of equal histograms a hair below 0.
-    divergence = np.maximum(0.0, (rel_entr(p, middle) + rel_entr(q, middle)).sum(axis=-1) / 2.0)
-    with np.errstate(divide="ignore"):
-        bhattacharyya = -np.log(np.minimum(1.0, np.sqrt(p * q).sum(axis=-1)))
-    return Distances(
-        wasserstein=(np.abs(gap) * step).sum(axis=-1),
-        ks=np.abs(gap).max(axis=-1),
-        js_divergence=divergence,
-        js_distance=np.sqrt(divergence),
-        energy=np.sqrt(2.0 * (gap**2 * step).sum(axis=-1)),
-        bhattacharyya=np.abs(bhattacharyya),
-        overlap=np.minimum(p, q).sum(axis=-1),
-    )
-
-
 # --- two models -------------------------------------------------------------------------------------------------------
 
 
@@ -279,8 +204,8 @@ class _Map:
     def of(cls, rows: GradientHistograms, place: int) -> _Map:
         unit, log10 = (np.asarray(table[place], dtype=np.float64) for table in (rows.unit_counts, rows.log10_counts))
         return cls(
-            unit=_shares(unit),
-            log10=_shares(log10) if log10.sum() > 0 else None,
+            unit=shares(unit),
+            log10=shares(log10) if log10.sum() > 0 else None,
             zeros=float(rows.zeros[place] / unit.sum()),
             flat=not log10.sum() > 0,
         )
@@ -421,9 +346,3 @@ def _interval(draws: Floats) -> tuple[float, float]:
     # Quantiles of infinite Bhattacharyya distances would be NaN by interpolation.
     low, high = np.quantile(draws, [0.025, 0.975], method="nearest")
     return float(low), float(high)
-
-
-def _shares(histogram: Floats) -> Floats:
-    total = histogram.sum(axis=-1, keepdims=True)
-    shares: Floats = np.where(total > 0, histogram / np.where(total > 0, total, 1.0), np.nan)
-    return shares

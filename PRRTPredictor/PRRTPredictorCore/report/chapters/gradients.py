@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from ...evaluation.summary import model_title
-from ...explain.gradients import DISTANCES, GradientComparison, GradientDistributions, Image, Scale, compare_gradients
+from ...explain.distances import DISTANCES
+from ...explain.gradients import GradientComparison, GradientDistributions, Image, Scale, compare_gradients
 from ...models.registry import MODELS
 from ..chapter import Block, Cell, Chapter, Numbers, Plate, Table, Words
 from ..content import PAPER_PAIR, RunContent
@@ -258,9 +259,9 @@ _NOTE = (
     "Jensen–Shannon divergence lies between 0 and 0.693, its square root between 0 and 0.833."
 )
 _PAPER_NOTE = (
-    " The paper’s figures (116 other patients) are for orientation. Its “Jensen–Shannon divergence” 0.418 stands beside "
-    "the distance: over the same bins as its Bhattacharyya distance of 0.207, a divergence could be no more than 0.187 "
-    "nats or 0.270 bits."
+    " The paper’s figures (116 other patients) are for orientation. Its “Jensen–Shannon divergence” 0.418 stands "
+    "beside the distance: over the same bins as its Bhattacharyya distance of 0.207, a divergence could be no more than "
+    "0.187 nats or 0.270 bits."
 )
 
 

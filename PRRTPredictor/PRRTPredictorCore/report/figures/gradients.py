@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...evaluation.summary import model_title
-from ...explain.gradients import Floats, GradientDistributions
+from ...explain.distances import Floats
+from ...explain.gradients import GradientDistributions
 from ..style import model_colour, quiet
 
 if TYPE_CHECKING:
