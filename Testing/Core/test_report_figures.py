@@ -18,7 +18,6 @@ from PRRTPredictorCore.records import Eligibility, Exclusion
 from PRRTPredictorCore.report.figures.calibration import calibration, decision
 from PRRTPredictorCore.report.figures.curves import precision_recall, roc
 from PRRTPredictorCore.report.figures.flow import flow_chart, flow_height_inches
-from PRRTPredictorCore.report.figures.importance import LabImportance, lab_importance
 from PRRTPredictorCore.report.figures.performance import Bracket, brackets, performance
 from PRRTPredictorCore.report.figures.survival import SurvivalGroup, quartiles, survival
 from PRRTPredictorCore.report.style import INK, MODEL_COLOURS, drawing, inline_svg, new_figure, svg_text
@@ -57,10 +56,6 @@ DRAWINGS = {
     "brackets": lambda ax: brackets(ax, ["pet", "ct"], [Bracket("ct", "pet", "*")]),
     "calibration": lambda ax: calibration(ax, calibrate(FOLDS, resamples=20)),
     "decision": lambda ax: decision(ax, decision_curve(FOLDS), "pet"),
-    "lab_importance": lambda ax: lab_importance(
-        ax,
-        [LabImportance("pet_labs", ("ast", "cga"), np.array([[0.1, 0.4], [0.2, 0.3]]), "gradient x input", "")],
-    ),
 }
 
 
