@@ -1,7 +1,7 @@
 """How differently two models' gradients are distributed (paper, Fig. 8).
 
-The distances of two models' histograms, and their uncertainty over patients and fits. The paper pools the voxels of all patients, each
-map scaled to [0, 1], and tests the voxels. Neighbouring voxels of one map are not independent measurements, and a
+The distances of two models' histograms, and their uncertainty over patients and fits. The paper pools the voxels of all
+patients, each map scaled to [0, 1], and tests the voxels. Neighbouring voxels of one map are not independent, and a
 quarter of a million of them a patient make any difference "significant"; here patients are resampled, and patients or
 whole fits are swapped.
 """

@@ -260,8 +260,8 @@ _NOTE = (
 )
 _PAPER_NOTE = (
     " The paper’s figures (116 other patients) are for orientation. Its “Jensen–Shannon divergence” 0.418 stands "
-    "beside the distance: over the same bins as its Bhattacharyya distance of 0.207, a divergence could be no more than "
-    "0.187 nats or 0.270 bits."
+    "beside the distance: over the same bins as its Bhattacharyya distance of 0.207, a divergence could be no more "
+    "than 0.187 nats or 0.270 bits."
 )
 
 
