@@ -33,8 +33,11 @@ def minus(number: str) -> str:
 
 
 def printed(value: float, form: str = ".2f") -> str:
-    """A number in the given format with a true minus sign; a dash where it is undefined."""
-    return minus(format(value, form)) if math.isfinite(value) else "–"
+    """A number in the given format with a true minus sign, none before zero; a dash where it is undefined."""
+    if not math.isfinite(value):
+        return "–"
+    text = format(value, form)
+    return minus(text if text.strip("-+0.") else text.lstrip("-+"))
 
 
 def printed_interval(bounds: tuple[float, float], form: str = ".2f") -> str:

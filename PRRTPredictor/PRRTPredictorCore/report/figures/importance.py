@@ -1,58 +1,138 @@
-"""How much each blood value moved the answer."""
+"""How much each input mattered, model by model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ...cohort.labs import input_title
 from ...evaluation.summary import model_title
-from ..style import INK, model_colour, quiet
+from ..style import GRID, INK, MUTED, model_colour, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MODEL_SHAPES: Mapping[str, str] = MappingProxyType(
+    {
+        "rf_labs": "s",
+        "pet": "o",
+        "ct": "^",
+        "pet_labs": "D",
+        "ct_labs": "v",
+        "pet_ct_labs": "P",
+        "pet_ct_labs_pretrained": "X",
+    }
+)
+"""So that models stay apart without colour."""
+
+_GAP = 0.9
 
 
-@dataclass(frozen=True, eq=False)
-class LabImportance:
-    """Mean absolute contribution of each tabular input to one model's answer.
+@dataclass(frozen=True)
+class ImportanceRow:
+    """One input of one model.
 
     Attributes
     ----------
     model : str
-    names : tuple of str, length F
-    by_fold : ndarray, shape (folds, F)
-        Mean over the fold's held-out patients of the absolute contribution, in ``unit``.
-    method, unit : str
-        "gradient x input", in logits; "decision path", in probability or logits.
+    label : str
+        The input as printed; rows of one label stand together.
+    mean : float
+    low, high : float
+        Ends of the line around the mean; NaN for none.
+    folds : tuple of float
+        One value a fold.
+    mark : str
+        A word behind the line.
     """
 
     model: str
-    names: tuple[str, ...]
-    by_fold: NDArray[np.float64]
-    method: str
-    unit: str
+    label: str
+    mean: float
+    low: float
+    high: float
+    folds: tuple[float, ...]
+    mark: str = ""
 
 
-def lab_importance(ax: Axes, models: Sequence[LabImportance]) -> Axes:
-    """How much each blood value moved the answer, model by model; all models on one axis share method and unit."""
-    names = models[0].names
-    height = 0.8 / len(models)
-    for place, model in enumerate(models):
-        rows = np.arange(len(names)) + (place - (len(models) - 1) / 2) * height
-        colour = model_colour(model.model)
-        mean = model.by_fold.mean(axis=0)
-        ax.barh(rows, mean, height=0.86 * height, color=colour, alpha=0.85, linewidth=0, label=model_title(model.model))
-        low, high = np.quantile(model.by_fold, [0.1, 0.9], axis=0)
-        ax.hlines(rows, low, high, color=INK, lw=1.2)
-    ax.set_yticks(range(len(names)), [input_title(name) for name in names])
-    ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.set_xlim(left=0)
-    ax.set_xlabel(f"mean |contribution|, {models[0].unit}")
-    ax.set_title(models[0].method.replace(" x ", " × ").capitalize())
+def importance_rows(ax: Axes, rows: Sequence[ImportanceRow], title: str, label: str) -> Axes:
+    """Importance of each input with its interval and its folds, grouped by input, models in their order within.
+
+    Parameters
+    ----------
+    ax : Axes
+    rows : sequence of ImportanceRow
+        All in the unit that ``label`` names.
+    title, label : str
+        Above the axis and along it.
+    """
+    inputs = list(dict.fromkeys(row.label for row in rows))
+    ax.axvline(0, color=MUTED, lw=1.2, zorder=0.9)
+    y, centres = 0.0, []
+    for place, name in enumerate(inputs):
+        own = [row for row in rows if row.label == name]
+        if place:
+            ax.axhline(y - _GAP / 2 - 0.5, color=GRID, lw=0.8, zorder=0.8)
+        centres.append(y + (len(own) - 1) / 2)
+        for row in own:
+            _draw_row(ax, row, y)
+            y += 1.0
+        y += _GAP
+    ax.set_yticks(centres, inputs)
+    ax.set_ylim(y - _GAP + 0.1, -0.9)
+    ax.margins(x=0.04)
+    ax.locator_params(axis="x", nbins=6)
+    ax.set_title(title)
+    ax.set_xlabel(label)
     ax.spines["left"].set_visible(False)
     return quiet(ax, "x")
+
+
+def rows_height(rows: Sequence[ImportanceRow]) -> float:
+    """Height in inches that keeps the rows readable, axis and title included."""
+    return 1.1 + 0.2 * (len(rows) + _GAP * len({row.label for row in rows}))
+
+
+def model_legend(figure: Figure, models: Sequence[str]) -> None:
+    """Explain colours and shapes once, below all axes."""
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D(
+            [], [], ls="", marker=_shape(name), mfc=model_colour(name), mec=INK, mew=0.6, ms=7, label=model_title(name)
+        )
+        for name in models
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(handles)))
+
+
+def _draw_row(ax: Axes, row: ImportanceRow, y: float) -> None:
+    colour = model_colour(row.model)
+    ax.plot(row.folds, [y + 0.33] * len(row.folds), "o", ms=3.0, mfc=colour, mec="none", alpha=0.55)
+    if math.isfinite(row.low):
+        ax.plot((row.low, row.high), (y, y), color=INK, lw=1.4, solid_capstyle="round")
+    if math.isfinite(row.mean):
+        ax.plot(row.mean, y, _shape(row.model), ms=6.4, mfc=colour, mec=INK, mew=0.6, zorder=3)
+    else:
+        ax.annotate(
+            "undefined", (0, y), xytext=(4, 0), textcoords="offset points", va="center", color=MUTED, fontsize=8
+        )
+    if row.mark:
+        end = max((value for value in (row.high, *row.folds) if math.isfinite(value)), default=0.0)
+        ax.annotate(
+            row.mark,
+            (end, y),
+            xytext=(7, 0),
+            textcoords="offset points",
+            ha="left",
+            va="center",
+            fontsize=8.5,
+            color=MUTED,
+        )
+
+
+def _shape(model: str) -> str:
+    return MODEL_SHAPES.get(model, "o")
