@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from PRRTPredictorCore.errors import RunFailed
 from PRRTPredictorCore.evaluation.calibration import calibrate
 from PRRTPredictorCore.evaluation.discrimination import discriminate
 from PRRTPredictorCore.evaluation.resampling import draw_multiplicities, patient_codes
+from PRRTPredictorCore.evaluation.significance import holm
+from PRRTPredictorCore.evaluation.subgroup_resampling import membership_test
 from PRRTPredictorCore.evaluation.subgroups import (
     LEAST_OF_EACH_OUTCOME,
     analyse_subgroups,
@@ -207,3 +210,60 @@ def test_contradicting_folds_are_refused() -> None:
     run = simulated_run(patients=20, repeats=1)
     with pytest.raises(RunFailed):
         score_subgroups([*run, run[0]], by_chance(run), ["A"], resamples=5)
+
+
+def test_shuffled_membership_equals_every_division_written_out() -> None:
+    folds = [
+        fold([1, 0, 1, 0, 1], [0.9, 0.1, 0.4, 0.6, 0.4]),
+        fold([1, 1, 0, 0], [0.5, 0.4, 0.45, 0.2], number=1, first=5),
+    ]
+    groups = dict(zip([f"P-{index:03d}" for index in range(9)], "AABBAABBA", strict=True))
+    long = [code for item in folds for code, y in zip(item.codes, item.y, strict=True) if y]
+    short = [code for item in folds for code, y in zip(item.codes, item.y, strict=True) if not y]
+
+    def auroc(members: set[str]) -> float:
+        values = []
+        for item in folds:
+            rows = [row for row, code in enumerate(item.codes) if code in members]
+            if 0 < item.y[rows].sum() < len(rows):
+                values.append(roc_auc_score(item.y[rows], item.probability[rows]))
+        return float(np.mean(values)) if values else float("nan")
+
+    def difference(first: set[str]) -> float:
+        return auroc(first) - auroc(set(groups) - first)
+
+    seen = {code for code, name in groups.items() if name == "A"}
+    divisions = [
+        difference({*some, *others})
+        for some in combinations(long, len(seen & set(long)))
+        for others in combinations(short, len(seen & set(short)))
+    ]
+    known = np.array([value for value in divisions if np.isfinite(value)])
+    exact = np.mean(np.abs(known) >= abs(difference(seen)) - 1e-12)
+    assert 0.05 < exact < 0.95
+    assert membership_test(folds, groups, "A", "B", permutations=20_000) == pytest.approx(exact, abs=0.015)
+
+
+def test_shuffled_membership_holds_its_level_and_finds_what_is_there() -> None:
+    p = []
+    for seed in range(150):
+        run = simulated_run(skill=0.7, seed=seed, repeats=2)
+        p.append(membership_test(run, by_chance(run, 0.7, seed), "B", "A", permutations=199, seed=seed))
+    assert np.mean(np.array(p) < 0.05) <= 0.105  # three standard errors above 0.05
+    assert 0.4 < np.mean(p) < 0.6
+    run = simulated_run(skill=2.5, repeats=2)
+    groups = by_chance(run, 0.5)
+    turned = tuple(
+        replace(item, probability=np.where([groups[code] == "B" for code in item.codes], 1 - item.probability, 0.0))
+        for item in run
+    )
+    assert membership_test(turned, groups, "B", "A", permutations=500) < 0.01
+
+
+def test_holm_spans_all_models_of_a_category() -> None:
+    runs = {name: simulated_run(skill=0.7, seed=3, model=name) for name in ("pet", "ct", "pet_labs")}
+    analysis = analyse_subgroups("Scanner", runs, by_chance(runs["pet"]), outcomes(runs["pet"]), resamples=200)
+    differences = [one for model in analysis.models for one in model.differences]
+    assert len(differences) == 3
+    assert [one.p_holm for one in differences] == pytest.approx(holm([one.p_auroc for one in differences]))
+    assert {one.p_auroc for one in differences} != {one.p_holm for one in differences}

@@ -58,10 +58,11 @@ def test_every_category_has_its_figure_and_its_numbers(content: RunContent) -> N
         assert len(plate.numbers.rows) == 3 * 3  # two scores and a difference a model
         assert all(len(row) == len(plate.numbers.columns) for row in plate.numbers.rows)
         assert "SR-PET" in svg_text(plate.figure)
-    headline, everything = blocks(result, Table)
+    headline, everything, differences = blocks(result, Table)
     assert "SR-PET + labs" in headline.title
     assert len(everything.numbers.rows) == 8 * 3
-    for table in (headline, everything):
+    assert len(differences.numbers.rows) == 4 * 3
+    for table in (headline, everything, differences):
         assert {len(row) for row in table.rows} == {1, len(table.header)}
         assert {len(row) for row in table.numbers.rows} == {len(table.numbers.columns)}
     assert result.missing == ()
@@ -93,8 +94,8 @@ def test_a_planted_difference_is_named_with_its_interval(content: RunContent) ->
         content, predictions={"pet_labs": tuple(blind_on_first(item) for item in content.predictions["pet_labs"])}
     )
     text = words(made(planted))
-    assert "excludes zero in 1 of 1 (SR-PET + labs " in text
-    assert "a hint to look closer, no proof" in text
+    assert "a difference beyond chance in 1 of 1 comparison (SR-PET + labs, AUROC " in text
+    assert "clear evidence" in text
 
 
 def test_unknown_scanners_are_missing_with_a_remedy(content: RunContent) -> None:

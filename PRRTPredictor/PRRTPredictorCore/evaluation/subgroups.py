@@ -3,7 +3,9 @@
 A fold's figures are recomputed on the subgroup's patients alone and averaged as in the main analysis, so that a
 subgroup of everybody has the main analysis' figures. Which scanner stood where is no experiment: subgroups differ in
 more than their name, and small ones scatter widely. Intervals resample patients, and differences come from the same
-resamples.
+resamples. Those intervals are a little too narrow in groups this small (in simulations 6 to 8 % exclude a true zero),
+so whether two subgroups differ is decided by a permutation test: who belongs where is shuffled among the patients of
+the same outcome, and Holm's correction spans everything compared within a category.
 """
 
 from __future__ import annotations
@@ -17,18 +19,9 @@ import numpy as np
 from ..cohort.describe import fisher_p
 from ..records import FoldPredictions
 from .calibration import Estimate
-from .discrimination import weighted_accuracy, weighted_auroc, weighted_average_precision
-from .resampling import (
-    RESAMPLES,
-    Floats,
-    Ints,
-    check_folds,
-    draw_multiplicities,
-    mean_over_repeats,
-    patient_codes,
-    percentile_interval,
-    positions,
-)
+from .resampling import RESAMPLES, Floats, check_folds, draw_multiplicities, patient_codes, percentile_interval
+from .significance import holm
+from .subgroup_resampling import SubgroupFigures, figures_within, membership_test
 
 SubgroupMetric = Literal["auroc", "auprc", "accuracy", "brier"]
 SUBGROUP_METRICS: tuple[SubgroupMetric, ...] = ("auroc", "auprc", "accuracy", "brier")
@@ -99,13 +92,23 @@ class SubgroupScore:
 
 @dataclass(frozen=True)
 class SubgroupDifference:
-    """A model's figures in ``subgroup`` minus those in ``reference``, the largest scored subgroup."""
+    """A model's figures in ``subgroup`` minus those in ``reference``, the largest scored subgroup.
+
+    Attributes
+    ----------
+    p_auroc : float
+        Two-sided permutation p of no difference of AUROC (see :func:`membership_test`); NaN where undefined.
+    p_holm : float
+        The same after Holm's correction over all models and subgroups of the category.
+    """
 
     subgroup: str
     reference: str
     auroc: Estimate
     accuracy: Estimate
     brier: Estimate
+    p_auroc: float
+    p_holm: float
 
 
 @dataclass(frozen=True)
@@ -181,14 +184,33 @@ def analyse_subgroups(
     known = {code: subgroup_of[code] for code in long_pfs if subgroup_of.get(code)}
     sizes = subgroup_sizes(known, long_pfs)
     names = tuple(size.name for size in sizes if size.scored)
+    given = [folds for folds in predictions.values() if folds] if names else []
     return SubgroupAnalysis(
         category=category,
         sizes=sizes,
         unknown=len(long_pfs) - len(known),
-        models=tuple(_score_model(folds, known, names, resamples, seed) for folds in predictions.values() if folds)
-        if names
-        else (),
+        models=_corrected([_score_model(folds, known, names, resamples, seed) for folds in given]),
     )
+
+
+def _corrected(models: Sequence[SubgroupScores]) -> tuple[SubgroupScores, ...]:
+    """Holm's correction over the differences of all models; undefined ones do not count."""
+    p = {
+        (row, place): one.p_auroc
+        for row, model in enumerate(models)
+        for place, one in enumerate(model.differences)
+        if np.isfinite(one.p_auroc)
+    }
+    corrected = dict(zip(p, holm(list(p.values())), strict=True))
+
+    def holmed(row: int, model: SubgroupScores) -> SubgroupScores:
+        differences = (
+            replace(one, p_holm=corrected.get((row, place), float("nan")))
+            for place, one in enumerate(model.differences)
+        )
+        return replace(model, differences=tuple(differences))
+
+    return tuple(holmed(row, model) for row, model in enumerate(models))
 
 
 def _score_model(
@@ -241,75 +263,47 @@ def score_subgroups(
     codes = patient_codes(ordered)
     # The first row draws everyone once: the point estimate.
     draws = np.vstack([np.ones((1, len(codes)), dtype=np.int64), draw_multiplicities(len(codes), resamples, seed)])
-    made = [_draws_of(ordered, codes, draws, subgroup_of, name) for name in names]
+    made = {name: figures_within(ordered, codes, draws, subgroup_of, name) for name in names}
     return SubgroupScores(
         model=ordered[0].model,
-        scores=tuple(one.score() for one in made),
-        differences=tuple(one.minus(made[0]) for one in made[1:]),
+        scores=tuple(_score(name, made[name]) for name in names),
+        differences=tuple(
+            _difference(
+                name,
+                made[name],
+                names[0],
+                made[names[0]],
+                membership_test(ordered, subgroup_of, name, names[0], resamples, seed),
+            )
+            for name in names[1:]
+        ),
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Draws:
-    """A model's figures within one subgroup under every resample, each of shape (1 + B,); first the point estimate."""
-
-    subgroup: str
-    values: Mapping[SubgroupMetric, Floats]
-    folds: int
-    undefined_folds: int
-
-    def score(self) -> SubgroupScore:
-        return SubgroupScore(
-            subgroup=self.subgroup,
-            **{name: _estimate(draws) for name, draws in self.values.items()},
-            folds=self.folds,
-            undefined_folds=self.undefined_folds,
-        )
-
-    def minus(self, reference: _Draws) -> SubgroupDifference:
-        def difference(name: SubgroupMetric) -> Estimate:
-            return _estimate(self.values[name] - reference.values[name])
-
-        return SubgroupDifference(
-            subgroup=self.subgroup,
-            reference=reference.subgroup,
-            auroc=difference("auroc"),
-            accuracy=difference("accuracy"),
-            brier=difference("brier"),
-        )
+def _score(name: str, figures: SubgroupFigures) -> SubgroupScore:
+    return SubgroupScore(
+        subgroup=name,
+        auroc=_estimate(figures.auroc),
+        auprc=_estimate(figures.auprc),
+        accuracy=_estimate(figures.accuracy),
+        brier=_estimate(figures.brier),
+        folds=figures.folds,
+        undefined_folds=figures.undefined_folds,
+    )
 
 
-def _draws_of(
-    folds: Sequence[FoldPredictions], codes: Sequence[str], draws: Ints, subgroup_of: Mapping[str, str], name: str
-) -> _Draws:
-    repeats: list[int] = []
-    by_fold: list[tuple[Floats, Floats, Floats]] = []
-    squared, predictions = np.zeros(len(draws)), np.zeros(len(draws))
-    for fold in folds:
-        inside = np.array([subgroup_of.get(code) == name for code in fold.codes], dtype=np.bool_)
-        if not inside.any():
-            continue
-        y, probability = fold.y[inside], fold.probability[inside]
-        weights = draws[:, positions(codes, fold)[inside]]
-        repeats.append(fold.repeat)
-        by_fold.append(
-            (
-                weighted_auroc(y, probability, weights),
-                weighted_average_precision(y, probability, weights),
-                weighted_accuracy(y, probability, weights),
-            )
-        )
-        squared += weights @ (probability - y) ** 2
-        predictions += weights.sum(axis=1)
-    values: dict[SubgroupMetric, Floats] = {
-        "brier": np.where(predictions > 0, squared / np.maximum(predictions, 1.0), np.nan)
-    }
-    for place, metric in enumerate(SUBGROUP_METRICS[:3]):
-        if by_fold:
-            values[metric], _ = mean_over_repeats(np.stack([fold[place] for fold in by_fold], axis=-1), repeats)
-        else:
-            values[metric] = np.full(len(draws), np.nan)
-    return _Draws(name, values, len(by_fold), sum(bool(np.isnan(auroc[0])) for auroc, _, _ in by_fold))
+def _difference(
+    name: str, figures: SubgroupFigures, reference: str, against: SubgroupFigures, p: float
+) -> SubgroupDifference:
+    return SubgroupDifference(
+        subgroup=name,
+        reference=reference,
+        auroc=_estimate(figures.auroc - against.auroc),
+        accuracy=_estimate(figures.accuracy - against.accuracy),
+        brier=_estimate(figures.brier - against.brier),
+        p_auroc=p,
+        p_holm=p,
+    )
 
 
 def _estimate(draws: Floats) -> Estimate:

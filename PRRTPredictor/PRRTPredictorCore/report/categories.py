@@ -42,7 +42,7 @@ def acquisition_categories(content: RunContent) -> tuple[Category, ...]:
     tracers = {image.code: image.tracer for image in content.cohort.images}
     categories = (
         Category("scanner", "Scanner", "scanners", "scanner", {p.code: p.characteristics.scanner for p in patients}),
-        Category("contrast", "CT", "contrast phases", "contrast_ct", {p.code: _contrast(p) for p in patients}),
+        Category("contrast", "Contrast phase", "phases", "contrast_ct", {p.code: _contrast(p) for p in patients}),
     )
     if len({tracer for tracer in tracers.values() if tracer}) < 2:
         return categories
@@ -59,7 +59,7 @@ def person_categories(content: RunContent) -> tuple[Category, ...]:
 
 
 def _contrast(patient: CohortPatient) -> str:
-    return {"yes": "contrast-enhanced", "no": "non-contrast"}.get(patient.characteristics.contrast_ct, "")
+    return {"yes": "contrast-enhanced CT", "no": "non-contrast CT"}.get(patient.characteristics.contrast_ct, "")
 
 
 def _sex(patient: CohortPatient) -> str:

@@ -20,7 +20,10 @@ from ..chapter import Block, Cell, Chapter, Folded, Numbers, Plate, Table, Words
 from ..content import RunContent
 from ..figures.subgroups import MOST_SUBGROUPS, subgroup_differences, subgroup_scores
 from ..style import new_figure
-from ..wording import counted, defined, listed, printed, printed_interval, printed_p, with_sign
+from ..wording import counted, defined, evidence, listed, printed, printed_interval, printed_p, with_sign
+
+NO_EVIDENCE = "no evidence"
+"""What :func:`~..wording.evidence` says where there is none."""
 
 
 def chapter(content: RunContent) -> Chapter | None:
@@ -35,7 +38,8 @@ def chapter(content: RunContent) -> Chapter | None:
     if known:
         blocks.append(_headline_table(headline, known))
     if any(analysis.models for _, analysis in analyses):
-        blocks.append(Folded("Every model in every subgroup", (_full_table(analyses),)))
+        tables = (_full_table(analyses), *((_differences_table(analyses),) if _compared(analyses) else ()))
+        blocks.append(Folded("Every model in every subgroup", tables))
     persons_plates = tuple(plate for one in behind if (plate := _plate(*one)) is not None)
     if persons_plates:
         words = Words(tuple(_in_words(category, analysis) for category, analysis in behind))
@@ -95,27 +99,25 @@ def _in_words(category: Category, analysis: SubgroupAnalysis) -> str:
 
 def _differences_in_words(category: Category, analysis: SubgroupAnalysis) -> str:
     differences = [
-        (model.model, one) for model in analysis.models for one in model.differences if math.isfinite(one.auroc.ci95[0])
+        (model.model, one) for model in analysis.models for one in model.differences if math.isfinite(one.p_holm)
     ]
     if not differences:
         return "no difference could be estimated."
-    apart = [(name, one) for name, one in differences if not one.auroc.ci95[0] <= 0.0 <= one.auroc.ci95[1]]
+    apart = [(name, one) for name, one in differences if evidence(one.p_holm) != NO_EVIDENCE]
     if not apart:
-        every = "the one interval includes" if len(differences) == 1 else f"all {len(differences)} intervals include"
         return (
-            f"no evidence that a model ranks patients better in one of the {category.plural} than in another; "
-            f"{every} zero."
+            f"{NO_EVIDENCE} that a model ranks patients better in one of the {category.plural} than in another "
+            f"({counted(len(differences), 'comparison')}, smallest corrected p "
+            f"{with_sign(min(one.p_holm for _, one in differences))})."
         )
     named = "; ".join(
-        f"{model_title(name)} {printed(one.auroc.value, '+.2f')} {printed_interval(one.auroc.ci95)} in "
-        f"“{one.subgroup}” against “{one.reference}”"
+        f"{model_title(name)}, AUROC {printed(one.auroc.value, '+.2f')} {printed_interval(one.auroc.ci95)} in "
+        f"{one.subgroup} against {one.reference}, {evidence(one.p_holm)}, corrected p {with_sign(one.p_holm)}"
         for name, one in apart
     )
-    expected = 0.05 * len(differences)
     return (
-        f"the interval of the AUROC difference excludes zero in {len(apart)} of {len(differences)} ({named}). "
-        f"Without any true difference about {expected:.1f} would do so by chance, and the intervals are not corrected "
-        "for their number: a hint to look closer, no proof."
+        f"a difference beyond chance in {len(apart)} of {counted(len(differences), 'comparison')} ({named}). It need "
+        f"not come from the {category.title.lower()} itself: subgroups differ in other things, too."
     )
 
 
@@ -152,12 +154,12 @@ def _plate(category: Category, analysis: SubgroupAnalysis) -> Plate | None:
     more = len(labels) - drawn
     return Plate(
         key=f"subgroups-{category.key}",
-        title=f"Every model by {category.title if category.title == 'CT' else category.title.lower()}",
-        alt=f"Forest plot of the AUROC with 95 % intervals by {category.title}: {_alt(analysis)}. Beside it the "
+        title=f"Every model by {category.title.lower()}",
+        alt=f"Forest plot of the AUROC with 95 % intervals by {category.title.lower()}: {_alt(analysis)}. Beside it the "
         "differences between the subgroups.",
         text="Left, a mark for every subgroup with its 95 % interval. Right, what the other subgroups differ from the "
-        f"first, {analysis.scored[0].name}, the largest: an interval over the dashed line is compatible with no "
-        "difference. Intervals resample patients."
+        f"first, {analysis.scored[0].name}, the largest. Intervals resample patients and are not corrected for their "
+        "number; the words above rest on a test that is."
         + (f" {counted(more, 'further subgroup')} in the table below." if more > 0 else ""),
         figure=figure,
         numbers=_figure_numbers(analysis),
@@ -247,6 +249,43 @@ def _headline_numbers(model: str, analyses: Sequence[tuple[Category, SubgroupAna
             rows.append((category.key, size.name, *counts, *_score_values(scores.get(size.name))))
     columns = ("category", "subgroup", "patients", "short_pfs", "long_pfs", "fisher_p", *_VALUE_COLUMNS)
     return Numbers(columns, tuple(rows))
+
+
+def _compared(analyses: Sequence[tuple[Category, SubgroupAnalysis]]) -> bool:
+    return any(model.differences for _, analysis in analyses for model in analysis.models)
+
+
+def _differences_table(analyses: Sequence[tuple[Category, SubgroupAnalysis]]) -> Table:
+    rows: list[tuple[str, ...]] = []
+    numbers: list[tuple[Cell, ...]] = []
+    for category, analysis in analyses:
+        for size in analysis.scored[1:]:
+            rows.append((f"{analysis.category}: {size.name} against {analysis.scored[0].name}",))
+            for model in analysis.models:
+                for one in (found for found in model.differences if found.subgroup == size.name):
+                    p = (one.p_auroc, one.p_holm)
+                    interval = printed_interval(one.auroc.ci95)
+                    cells = (printed(one.auroc.value, "+.2f"), interval, *map(printed_p, p), evidence(one.p_holm))
+                    rows.append((model_title(model.model), *cells))
+                    values = [*_three(one.auroc), *map(defined, p), *_three(one.accuracy), *_three(one.brier)]
+                    numbers.append((category.key, one.subgroup, one.reference, model.model, *values))
+    three = ("", "_ci95_low", "_ci95_high")
+    columns = (
+        *(f"auroc_difference{end}" for end in three),
+        "p_permutation",
+        "p_holm",
+        *(f"accuracy_difference{end}" for end in three),
+        *(f"brier_difference{end}" for end in three),
+    )
+    return Table(
+        key="subgroups-differences",
+        title="Differences between subgroups",
+        header=("Model", "AUROC difference", "95 %", "p", "p (Holm)", "In words"),
+        rows=tuple(rows),
+        note="p: two-sided permutation test; who belongs to which subgroup is shuffled among patients of the same "
+        "outcome. Holm’s correction spans the models and subgroups of a category, not the categories.",
+        numbers=Numbers(("category", "subgroup", "minus_subgroup", "model", *columns), tuple(numbers)),
+    )
 
 
 def _scores(analysis: SubgroupAnalysis, model: str) -> dict[str, SubgroupScore]:
