@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from PRRTPredictorCore.evaluation.discrimination import METRICS, MetricSummary
 from PRRTPredictorCore.evaluation.significance import PairedComparison
 from PRRTPredictorCore.report.chapter import Block, Cards, Chapter, Folded, Numbers, Plate, Table, Words
 from PRRTPredictorCore.report.chapters.brief import headline_in_words
+from PRRTPredictorCore.report.chapters.patients import patients_table
 from PRRTPredictorCore.report.chapters.results import PAPER_TABLE_TWO, marks_in_words, significance_marks
 from PRRTPredictorCore.report.content import RunContent, read_content
 from PRRTPredictorCore.report.request import ReportRequest
 from PRRTPredictorCore.report.style import drawing, svg_text
 from PRRTPredictorCore.report.wording import listed, printed, printed_interval, printed_months
 
+FACTS = Path(__file__).parents[2].parent / "shared" / "paper" / "facts.json"
 KEYS = ("brief", "patients", "results", "survival", "probabilities")
 EVERY_FOLD = tuple((repeat, fold) for repeat in range(2) for fold in range(3))
 RUNS: dict[str, Callable[[Path], Path]] = {
@@ -146,6 +149,24 @@ def test_the_flow_chart_and_table_one_count_the_same_patients(contents: dict[str
     assert sum(row["all"] for row in scanners) == 36
     assert all(row["short"] + row["long"] == row["all"] for row in scanners)
     assert scanners[0]["p"] == pytest.approx(scanners[1]["p"])  # of two categories, each is the other's complement
+
+
+def test_further_inputs_stand_at_the_end_of_table_one(contents: dict[str, RunContent]) -> None:
+    members = contents["whole"].cohort.cohort.patients
+    with_values = tuple(replace(one, extras={"weight_kg": 50.0 + place}) for place, one in enumerate(members))
+    rows = patients_table(with_values, ("weight_kg", "height_cm")).rows
+    assert rows[-3:][0] == ("Further Inputs",)
+    assert rows[-2][:2] == ("weight_kg", "67.50 (50.00–85.00)")
+    assert rows[-1][1] == "–"
+    assert rows[-1][-1] == "36"  # nobody's is known
+
+
+@pytest.mark.skipif(not FACTS.is_file(), reason="the paper's numbers are not at hand")
+def test_the_papers_table_two_is_quoted_rightly() -> None:
+    facts = json.loads(FACTS.read_text(encoding="utf-8"))["table2_auroc_auprc"]
+    del facts["_about"]
+    said = {name: tuple(f"{mean:.2f} ± {error:.2f}" for mean, error in pair) for name, pair in facts.items()}
+    assert said == dict(PAPER_TABLE_TWO)
 
 
 def test_censored_patients_are_counted_beside_the_curve(contents: dict[str, RunContent]) -> None:

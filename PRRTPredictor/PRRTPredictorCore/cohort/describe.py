@@ -154,8 +154,8 @@ def rank_sum_p(short: Sequence[float], long: Sequence[float]) -> float | None:
     return float(mannwhitneyu(short, long, alternative="two-sided", method="auto").pvalue)
 
 
-def table_one(patients: Sequence[CohortPatient]) -> TableOne:
-    """Table 1 of these patients, in the paper's order."""
+def table_one(patients: Sequence[CohortPatient], extras: Sequence[str] = ()) -> TableOne:
+    """Table 1 of these patients, in the paper's order; ``extras`` names further inputs of the models, at the end."""
     groups = _Groups.of(patients)
     characteristic = groups.categories
     rows = [
@@ -173,6 +173,7 @@ def table_one(patients: Sequence[CohortPatient]) -> TableOne:
         groups.values("Laboratory Parameters", "GGT in U/L", lambda one: one.labs.ggt_u_per_l),
         groups.values("Laboratory Parameters", "De Ritis ratio", lambda one: one.labs.de_ritis_ratio, decimals=2),
         groups.values("Treatment", "PRRT Cycles", lambda one: one.characteristics.prrt_cycles),
+        *(groups.values("Further Inputs", name, _extra(name), decimals=2) for name in extras),
     ]
     return TableOne(tuple(rows))
 
@@ -287,6 +288,10 @@ class _Groups:
             p=rank_sum_p(short, long),
             missing=missing,
         )
+
+
+def _extra(name: str) -> Callable[[CohortPatient], float | None]:
+    return lambda one: one.extras.get(name)
 
 
 def _spread(numbers: Sequence[float], decimals: int) -> Spread | None:

@@ -9,7 +9,7 @@ from ...cohort.describe import printed_p as table_one_p
 from ...cohort.eligibility import MAX_PET_AGE_DAYS
 from ...cohort.outcome import THRESHOLD_MONTHS
 from ...evaluation.survival import survival_of
-from ...records import CohortPatient
+from ...records import LABS, CohortPatient
 from ..chapter import Block, Cell, Chapter, Numbers, Plate, Table, Words
 from ..content import RunContent
 from ..figures.flow import flow_chart, flow_height_inches
@@ -33,7 +33,7 @@ def chapter(content: RunContent) -> Chapter:
         ),
         flow_plate(content),
         *pet_interval_words(content),
-        patients_table(members),
+        patients_table(members, tuple(name for name in content.manifest.feature_names if name not in LABS)),
         acquisition_table(members, {image.code: image.tracer for image in content.cohort.images}),
         survival_plate(content),
     )
@@ -102,9 +102,9 @@ def pet_interval_words(content: RunContent) -> tuple[Words, ...]:
     )
 
 
-def patients_table(members: tuple[CohortPatient, ...]) -> Table:
-    """Table 1."""
-    table = table_one(members)
+def patients_table(members: tuple[CohortPatient, ...], extras: tuple[str, ...] = ()) -> Table:
+    """Table 1; ``extras`` names further inputs of the models."""
+    table = table_one(members, extras)
     rows: list[tuple[str, ...]] = []
     section, previous = "", None
     any_missing = any(row.missing for row in table.rows)
