@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
+from platform import python_version
 from typing import Any
 
 from ... import __version__
@@ -62,8 +63,8 @@ def provenance(content: RunContent) -> dict[str, Any]:
 
 
 def installed_versions() -> dict[str, str]:
-    """The versions of :data:`DRAWN_WITH` that are installed."""
-    found = {}
+    """The versions of Python and of those of :data:`DRAWN_WITH` that are installed."""
+    found = {"python": python_version()}
     for name in DRAWN_WITH:
         try:
             found[name] = version(name)
