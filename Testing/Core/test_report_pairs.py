@@ -140,7 +140,7 @@ def test_gradients_of_the_pair_are_shown_for_every_common_image(tmp_path: Path) 
     assert made is not None
     assert [plate.key for plate in plates(made)] == ["gradients-pet", "gradients-ct"]
     found = tables(made)
-    assert len(found["gradient-tests"].rows) == 4
+    assert len(found["gradient-tests"].rows) == 4 * 3
     numbers = found["gradient-distances"].numbers
     assert numbers is not None
     assert len(numbers.rows) == 4 * len(DISTANCES)

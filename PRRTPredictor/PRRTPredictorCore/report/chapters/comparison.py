@@ -169,7 +169,7 @@ def differences_table(found: ModelComparison) -> Table:
                 printed(one.first, ".3f"),
                 printed(one.second, ".3f"),
                 printed(one.difference, "+.3f"),
-                printed_interval(one.ci95),
+                _interval(one.ci95),
             )
             for one in found.differences
         ),
@@ -202,11 +202,11 @@ def agreement_table(found: ModelComparison) -> Table:
         key="model-pair-agreement",
         title="Where the two models agree",
         header=(
-            f"{model_title(found.model)} says",
-            f"{model_title(found.reference)} says",
+            f"{model_title(found.model)}\nsays",
+            f"{model_title(found.reference)}\nsays",
             "Patients",
-            "of them PFS > 1 year",
-            "of them PFS ≤ 1 year",
+            "PFS\n> 1 year",
+            "PFS\n≤ 1 year",
         ),
         rows=tuple((names[a], names[b], str(short + long), str(long), str(short)) for a, b, short, long in cells),
         note="Each patient once, by the mean of the out-of-fold probabilities. "
@@ -313,6 +313,11 @@ def families_table(content: RunContent) -> Table:
             ),
         ),
     )
+
+
+def _interval(bounds: tuple[float, float]) -> str:
+    low, high = bounds
+    return f"[{printed(low, '.3f')}, {printed(high, '.3f')}]" if math.isfinite(low) else "–"
 
 
 def _both(first: float, second: float) -> tuple[Cell, Cell]:

@@ -122,30 +122,9 @@ def tests_table(found: Sequence[GradientComparison]) -> Table:
     )
     return Table(
         key="gradient-tests",
-        title="Is the difference more than chance?",
-        header=(
-            "",
-            "Kolmogorov–\nSmirnov",
-            "Patients",
-            "p",
-            "These networks,\nother patients",
-            "Pairs of fits",
-            "p",
-            "Other trainings,\nthese patients",
-        ),
-        rows=tuple(
-            (
-                f"{IMAGE_TITLES[image]}, {SCALE_TITLES[of.scale]}",
-                printed(of.distances[DISTANCES.index("ks")].value, ".3f"),
-                str(of.patients),
-                printed_p(of.p_patients),
-                evidence(of.p_patients),
-                str(of.folds),
-                printed_p(of.p_fits),
-                evidence(of.p_fits),
-            )
-            for image, of in rows
-        ),
+        title="Is the Kolmogorov–Smirnov statistic more than chance?",
+        header=("", "Swapped", "p", "In words"),
+        rows=tuple(cells for image, of in rows for cells in _tests(image, of)),
         note="Permutation tests, not corrected for their number. The first swaps the two models patient by patient and "
         "takes the fitted networks as given. The second swaps whole fits, fold by fold: only a difference that it "
         "finds is more than the luck of training and may be put down to what the models see. The paper’s test counts "
@@ -166,6 +145,16 @@ def tests_table(found: Sequence[GradientComparison]) -> Table:
                 for image, of in rows
             ),
         ),
+    )
+
+
+def _tests(image: Image, of: GradientDistributions) -> tuple[tuple[str, ...], ...]:
+    ks = printed(of.distances[DISTANCES.index("ks")].value, ".3f")
+    patients, fits = counted(of.patients, "patient"), counted(of.folds, "pair of fits", "pairs of fits")
+    return (
+        (f"{IMAGE_TITLES[image]}, {SCALE_TITLES[of.scale]}: statistic {ks}",),
+        ("These networks, other patients", patients, printed_p(of.p_patients), evidence(of.p_patients)),
+        ("Other trainings, these patients", fits, printed_p(of.p_fits), evidence(of.p_fits)),
     )
 
 

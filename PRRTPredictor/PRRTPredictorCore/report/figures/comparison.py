@@ -65,6 +65,9 @@ def fold_pairs(ax: Axes, pairs: Sequence[FoldPair], first: str, second: str) -> 
         ax.plot(pair.second.auroc, pair.first.auroc, "o", mfc=face, mec=INK, ms=6.5, mew=1.0, alpha=0.9)
     ax.text(0.03, 0.97, "first ahead", transform=ax.transAxes, va="top", color=MUTED, fontsize=8.5)
     ax.text(0.97, 0.03, "second ahead", transform=ax.transAxes, ha="right", color=MUTED, fontsize=8.5)
+    ticks = [tenth / 10 for tenth in range(round(10 * low), 11)]
+    ax.set_xticks(ticks)
+    ax.set_yticks(ticks)
     ax.set_xlim(low, 1.02)
     ax.set_ylim(low, 1.02)
     ax.set_aspect("equal")
