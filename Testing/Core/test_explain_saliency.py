@@ -74,12 +74,16 @@ def test_the_gradient_is_the_one_that_training_stored(model: str, images) -> Non
 def test_integrated_gradients_add_up_to_the_change_of_the_probability(histogram: bool, images) -> None:
     plain = replace(TINY, network=replace(TINY.network, pet_levels=(), ct_levels=()))
     member = made_network("pet_ct_labs", preset=TINY if histogram else plain)
-    member.recalibrate(1.0 if histogram else 20.0, 0.0)
     pet, ct = images
+    ends = np.stack([np.full(SHAPE, EMPTY_SUV), pet]), np.stack([np.full(SHAPE, EMPTY_HU), ct])
+
+    def logits() -> NDArray[np.float64]:
+        return member.predict(ends[0].astype(np.float32), ends[1].astype(np.float32), np.stack([TABULAR] * 2))
+
+    spread = np.ptp(logits()).item()
+    member.recalibrate(1 / spread, -logits().mean().item() / spread)
+    expected = np.diff(1 / (1 + np.exp(-logits()))).item()
     found = attribute(member, pet, ct, TABULAR, "integrated")
-    empty = member.predict(np.full((1, *SHAPE), EMPTY_SUV, np.float32), np.full((1, *SHAPE), EMPTY_HU), TABULAR[None])
-    whole = member.predict(pet[None], ct[None], TABULAR[None])
-    expected = (1 / (1 + np.exp(-whole)) - 1 / (1 + np.exp(-empty))).item()
     assert abs(expected) > 1e-2
     assert found.pet is not None
     assert found.ct is not None
