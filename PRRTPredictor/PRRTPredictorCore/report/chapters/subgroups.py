@@ -155,8 +155,8 @@ def _plate(category: Category, analysis: SubgroupAnalysis) -> Plate | None:
     return Plate(
         key=f"subgroups-{category.key}",
         title=f"Every model by {category.title.lower()}",
-        alt=f"Forest plot of the AUROC with 95 % intervals by {category.title.lower()}: {_alt(analysis)}. Beside it the "
-        "differences between the subgroups.",
+        alt=f"Forest plot of the AUROC with 95 % intervals by {category.title.lower()}: {_alt(analysis)}. Beside it "
+        "the differences between the subgroups.",
         text="Left, a mark for every subgroup with its 95 % interval. Right, what the other subgroups differ from the "
         f"first, {analysis.scored[0].name}, the largest. Intervals resample patients and are not corrected for their "
         "number; the words above rest on a test that is."
