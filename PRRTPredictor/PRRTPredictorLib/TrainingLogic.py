@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from PRRTPredictorCore.cohort.describe import TableOne, table_one
-from PRRTPredictorCore.cohort.table import check_cohort
-from PRRTPredictorCore.errors import Code, ModelRefused
+from PRRTPredictorCore.cohort.table import check_cohort, read_cohort
+from PRRTPredictorCore.errors import Code, ModelRefused, PRRTError
 from PRRTPredictorCore.evaluation.results import RunResults, read_results
 from PRRTPredictorCore.models.registry import MODELS
 from PRRTPredictorCore.prediction.card import ModelCard, read_card
@@ -216,17 +216,28 @@ class TrainingLogic(WorkerLogic):
     ) -> Job:
         """Write figures and report of a run; ``onFinished`` receives the page's path.
 
-        ``cohort`` is the table that it was trained on: for organ labels, and for images that are no longer cached.
+        ``cohort`` is the table that it was trained on: for organ labels, and for images that are no longer cached. A
+        table that broke since, or of another run, is left out: a report can do without.
         """
         self._install()
+        table = cohort if cohort is not None and _isTableOf(Path(cohort), Path(run)) else None
         return self._launch(
-            ["report", str(run), *([f"--cohort={cohort}"] if cohort is not None else [])],
+            ["report", str(run), *([f"--cohort={table}"] if table is not None else [])],
             lambda _answer: Path(run) / REPORT_NAME,
             onProgress=onProgress,
             onLine=onLine,
             onFinished=onFinished,
             onFailed=onFailed,
         )
+
+
+def _isTableOf(cohort: Path, run: Path) -> bool:
+    """Whether the run was trained on patients of this table, and the table is still whole."""
+    try:
+        there = {patient.code for patient in read_cohort(cohort).patients}
+        return not there.isdisjoint(patient.code for patient in RunStore(run).cohort.cohort.patients)
+    except PRRTError:
+        return False
 
 
 def _requireSameSettings(store: RunStore, plan: TrainingPlan) -> None:

@@ -118,6 +118,21 @@ def test_pet_and_labs_on_the_day_of_the_first_cycle_are_accepted(tmp_path: Path)
     assert patient.pet_date == patient.labs.sampled_on == patient.prrt_start
 
 
+def test_organ_labels_are_found_and_are_never_an_input(tmp_path: Path) -> None:
+    (tmp_path / "organs").mkdir()
+    (tmp_path / "organs" / "one.seg.nrrd").write_bytes(b"NRRD0005")
+    cohort = check(tmp_path, organs="organs/one.seg.nrrd")
+    assert only_patient(cohort).organs == (tmp_path / "organs" / "one.seg.nrrd").resolve()
+    assert "organs" not in cohort.extra_columns
+    assert only_patient(check(tmp_path, organs="")).organs is None
+
+
+def test_two_patients_cannot_have_the_same_organs(tmp_path: Path) -> None:
+    (tmp_path / "one.seg.nrrd").write_bytes(b"NRRD0005")
+    cohort = check_cohort(write_cohort(tmp_path, [{**row, "organs": "one.seg.nrrd"} for row in good_rows(2, 1)]))
+    assert found(cohort) == [(3, "organs", Code.COHORT_DUPLICATE)]
+
+
 # --- violations -------------------------------------------------------------------------------------------------------
 
 
@@ -156,6 +171,9 @@ def test_pet_and_labs_on_the_day_of_the_first_cycle_are_accepted(tmp_path: Path)
         ({"sex": "?x"}, "sex", Code.COHORT_VALUE),
         ({"grade": "G4"}, "grade", Code.COHORT_VALUE),
         ({"metastases": "hepatic;moon"}, "metastases", Code.COHORT_VALUE),
+        ({"organs": "nowhere.seg.nrrd"}, "organs", Code.COHORT_PATH),
+        ({"organs": "cohort.csv"}, "organs", Code.COHORT_PATH),
+        ({"organs": "pet-1"}, "organs", Code.COHORT_PATH),
     ],
 )
 def test_each_rule(tmp_path: Path, cells: Mapping[str, str], column: str, code: Code) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from PRRTPredictorCore.explain.organs import UNLABELLED, mean_over_patients, saliency_by_organ
+from PRRTPredictorCore.explain.organs import UNLABELLED, gather_small, mean_over_patients, saliency_by_organ
 from PRRTPredictorCore.imaging.segmentation import OrganShares
 
 
@@ -89,3 +89,26 @@ def test_patients_without_gradient_do_not_make_the_mean_undefined() -> None:
     liver = next(organ for organ in mean_over_patients([empty, full]) if organ.name == "liver")
     assert liver.saliency_share == pytest.approx(4 / 8)
     assert mean_over_patients([]) == ()
+
+
+def test_the_interval_is_that_of_a_mean_over_patients() -> None:
+    rng = np.random.default_rng(3)
+    shares = halves()
+    patients = [saliency_by_organ(rng.random((1, 1, 4)), shares) for _ in range(60)]
+    liver = next(organ for organ in mean_over_patients(patients) if organ.name == "liver")
+    error = np.std(liver.saliency_shares, ddof=1) / np.sqrt(60)
+    assert liver.ci95[0] == pytest.approx(liver.saliency_share - 1.96 * error, abs=0.25 * error)
+    assert liver.ci95[1] == pytest.approx(liver.saliency_share + 1.96 * error, abs=0.25 * error)
+    assert mean_over_patients(patients) == mean_over_patients(patients)
+    few = next(iter(mean_over_patients(patients[:5])))
+    assert np.isnan(few.ci95[0])
+
+
+def test_small_organs_are_taken_together_patient_by_patient() -> None:
+    shares = OrganShares(("a", "b", "c"), np.full((3, 1, 1, 4), 0.25, np.float32))
+    one = saliency_by_organ(np.array([[[2.0, 4.0, 1.0, 1.0]]]), shares)
+    gathered = gather_small([one], ["b"], "2 other organs")[0]
+    assert [organ.name for organ in gathered] == ["b", UNLABELLED, "2 other organs"]
+    assert gathered[-1].volume_share == pytest.approx(0.5)
+    assert gathered[-1].enrichment == pytest.approx(1.0)
+    assert np.isnan(gathered[-1].uptake_share)

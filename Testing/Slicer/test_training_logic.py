@@ -112,12 +112,21 @@ def test_installation_is_asked_for_before_the_child_starts() -> None:
     assert started == []
 
 
-def test_a_report_is_told_the_cohort_where_there_is_one() -> None:
+def test_a_report_does_without_a_table_that_is_not_the_runs(tmp_path: Path) -> None:
     started: list[Any] = []
     logic = TrainingLogic(lambda words, **callbacks: started.append(words))
-    logic.writeReport(Path("r"))
-    logic.writeReport(Path("r"), Path("my cohort.csv"))
-    assert started == [["report", "r"], ["report", "r", "--cohort=my cohort.csv"]]
+    (tmp_path / "other.csv").write_text("no,table")
+    for table in (None, Path(), tmp_path, tmp_path / "other.csv", tmp_path / "none.csv"):
+        logic.writeReport(tmp_path / "run", table)
+    assert started == [["report", str(tmp_path / "run")]] * 5
+
+
+@pytest.mark.slow
+def test_a_report_is_told_the_runs_own_table(trained: TrainedRun) -> None:
+    started: list[Any] = []
+    logic = TrainingLogic(lambda words, **callbacks: started.append(words))
+    logic.writeReport(trained.plan.run, trained.plan.cohort)
+    assert started == [["report", str(trained.plan.run), f"--cohort={trained.plan.cohort}"]]
 
 
 def test_results_that_cannot_be_read_are_a_failure(tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
-"""Which organs a network looked at: the share of its saliency beside the share of the volume and of the uptake."""
+"""Which organs a network looked at: the share of its saliency beside the share of the volume and of the uptake.
+
+Saliency says where the answer would change if the image did; it does not say that an organ's disease was understood.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +16,10 @@ from ..imaging.segmentation import OrganShares
 
 UNLABELLED = "not labelled"
 """Everything that no label covers: air, couch, and tissue that the segmentation leaves out."""
+
+INTERVAL_RESAMPLES = 2000
+LEAST_FOR_AN_INTERVAL = 6
+"""Fewer patients resampled say nothing about their spread."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,8 @@ class OrganMean:
         Means over those patients; NaN where none has a value.
     saliency_shares : tuple of float
         One a patient.
+    ci95 : (float, float)
+        Of the mean saliency share, over patients drawn with replacement; NaN for fewer than 6 patients.
     """
 
     name: str
@@ -111,20 +121,23 @@ class OrganMean:
     volume_share: float
     uptake_share: float
     saliency_shares: tuple[float, ...]
+    ci95: tuple[float, float]
 
     @property
     def enrichment(self) -> float:
         """Mean saliency share over mean volume share; NaN for an organ without volume."""
-        return self.saliency_share / self.volume_share if self.volume_share > 0 else float("nan")
+        return self.saliency_share / self.volume_share if self.volume_share > 0 else math.nan
 
 
-def mean_over_patients(patients: Sequence[Sequence[OrganSaliency]]) -> tuple[OrganMean, ...]:
+def mean_over_patients(patients: Sequence[Sequence[OrganSaliency]], seed: int = 0) -> tuple[OrganMean, ...]:
     """Average organ shares over patients, each organ over those whose segmentation names it.
 
     Parameters
     ----------
     patients : sequence of sequence of OrganSaliency
         From :func:`saliency_by_organ`, one a patient.
+    seed : int
+        Of the resampling.
 
     Returns
     -------
@@ -135,13 +148,47 @@ def mean_over_patients(patients: Sequence[Sequence[OrganSaliency]]) -> tuple[Org
     means = []
     for name in names:
         found = [organ for one in patients for organ in one if organ.name == name]
-        looked = tuple(organ.saliency_share for organ in found)
-        volume = _mean([organ.volume_share for organ in found])
-        uptake = _mean([organ.uptake_share for organ in found])
-        means.append(OrganMean(name, len(found), _mean(looked), volume, uptake, looked))
+        looked = np.array([organ.saliency_share for organ in found])
+        means.append(
+            OrganMean(
+                name=name,
+                patients=len(found),
+                saliency_share=_mean(looked),
+                volume_share=_mean(np.array([organ.volume_share for organ in found])),
+                uptake_share=_mean(np.array([organ.uptake_share for organ in found])),
+                saliency_shares=tuple(map(float, looked)),
+                ci95=_interval(looked[np.isfinite(looked)], seed),
+            )
+        )
     return tuple(sorted(means, key=lambda organ: (organ.name == UNLABELLED, -np.nan_to_num(organ.saliency_share))))
 
 
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.mean(known)) if known else float("nan")
+def gather_small(
+    patients: Sequence[Sequence[OrganSaliency]], kept: Sequence[str], name: str
+) -> tuple[tuple[OrganSaliency, ...], ...]:
+    """Take all organs but the ``kept`` ones, and what is not labelled, together as ``name``, patient by patient."""
+    gathered = []
+    for one in patients:
+        large = tuple(organ for organ in one if organ.name in kept or organ.name == UNLABELLED)
+        small = [organ for organ in one if organ not in large]
+        if small:
+            looked, volume, uptake = (
+                float(np.sum([getattr(organ, kind) for organ in small]))
+                for kind in ("saliency_share", "volume_share", "uptake_share")
+            )
+            large = (*large, OrganSaliency(name, looked, volume, uptake, looked / volume if volume > 0 else math.nan))
+        gathered.append(large)
+    return tuple(gathered)
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else math.nan
+
+
+def _interval(values: NDArray[np.float64], seed: int) -> tuple[float, float]:
+    if len(values) < LEAST_FOR_AN_INTERVAL:
+        return math.nan, math.nan
+    drawn = np.random.default_rng(seed).integers(len(values), size=(INTERVAL_RESAMPLES, len(values)))
+    low, high = np.quantile(values[drawn].mean(axis=1), (0.025, 0.975))
+    return float(low), float(high)

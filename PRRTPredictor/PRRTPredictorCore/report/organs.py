@@ -9,11 +9,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..cohort.table import read_cohort
-from ..errors import Code, CohortRefused
 from ..files import cache_folder
 from ..imaging.cache import PreparedCohort
 from ..imaging.preprocess import PreprocessConfig
 from ..imaging.segmentation import OrganShares, organ_shares, read_segmentation
+from ..models.decoding import decode
 from ..records import CommonGrid
 
 if TYPE_CHECKING:
@@ -69,24 +69,16 @@ def organ_maps(content: RunContent, prepared: PreparedCohort | None = None) -> O
     Raises
     ------
     CohortRefused
-        The table breaks a rule, or ``RUN_MISMATCH``: none of its patients is one of the run's.
+        The table breaks a rule.
     """
     table = content.request.cohort
     if table is None:
         return OrganMaps(MappingProxyType({}), _no_grid)
     keys = {image.code: image.content_key for image in content.cohort.images}
     patients = read_cohort(table).patients
-    if keys and not any(patient.code in keys for patient in patients):
-        raise CohortRefused(
-            Code.RUN_MISMATCH,
-            "None of the table's patients belongs to the run.",
-            where=table.name,
-            remedy="Name the cohort.csv that the run was trained on, with the study key that was used then.",
-        )
-    stated = content.manifest.preprocess
     studies = prepared or PreparedCohort(
         codes=tuple(keys),
-        config=PreprocessConfig(**{**stated, "shape": tuple(stated["shape"])}),
+        config=decode(PreprocessConfig, dict(content.manifest.preprocess)),
         folder=cache_folder(),
         keys=keys,
     )

@@ -159,9 +159,8 @@ class TrainingSection(JobSection):
             qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(page.absolute())))
 
         plan = self.plan()
-        cohort = plan.cohort if _isFile(plan.cohort) else None  # a run may be looked at without its table
         with reporting():
-            self.begin(self.panel.trainingLogic.writeReport, plan.run, cohort, onFinished=opened)
+            self.begin(self.panel.trainingLogic.writeReport, plan.run, plan.cohort, onFinished=opened)
 
     def onDeploy(self, _checked: bool = False) -> None:
         """Pack the chosen model and choose it for prediction."""

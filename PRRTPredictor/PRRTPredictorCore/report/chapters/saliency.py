@@ -24,15 +24,15 @@ from ..gallery import (
     prepared_images,
 )
 from ..gallery_checks import histogram_plate, randomisation_plate
-from ..gallery_organs import organ_blocks
 from ..overlay import SALIENCY_THRESHOLD
 from ..wording import capitalised, defined, listed, printed
+from .organs import organ_blocks
 
 KEY, TITLE = "saliency", "Where the networks looked"
 
 
 def chapter(content: RunContent) -> Chapter | None:
-    """Saliency in three planes, gradient histograms, the randomisation check and organ shares of chosen patients."""
+    """Saliency, gradient histograms and the randomisation check of chosen patients; organ shares of many."""
     models = gallery_models(content)
     if not models:
         return None
@@ -58,9 +58,9 @@ def chapter(content: RunContent) -> Chapter | None:
     blocks += [histograms] if histograms else []
     if shown:
         blocks += [plate for plate in (randomisation_plate(content, shown, models),) if plate]
-        found, absent_organs = organ_blocks(content, images, shown, models)
-        blocks += found
-        missing += absent_organs
+    found, absent_organs = organ_blocks(content, models)
+    blocks += found
+    missing += absent_organs
     return Chapter(KEY, TITLE, tuple(blocks), tuple(missing))
 
 
