@@ -67,6 +67,11 @@ def left_out(content: RunContent, *keys: str) -> str:
     return f"what was left out of this report ({', '.join(titles)})." if titles else ""
 
 
+def pointing(content: RunContent, key: str, words: str) -> str:
+    """Words that point to a chapter; nothing where the report has not got it."""
+    return "" if key in content.request.without else words
+
+
 def within(content: RunContent, categories: Sequence[Category]) -> str:
     """By what the chapter of subgroups scores every model; empty where nothing is known or it was left out."""
     known = [_BY.get(one.key, one.title.lower()) for one in categories if any(one.of.values())]

@@ -22,6 +22,7 @@ from .facts import (
     left_out,
     left_to_authors,
     outcome_counts,
+    pointing,
     sees,
     span,
     uses_images,
@@ -39,6 +40,11 @@ def _title(content: RunContent) -> ItemAnswer:
         "the first PRRT cycle.",
         "the target population and the title itself.",
     )
+
+
+def _abstract(content: RunContent) -> ItemAnswer:
+    where = pointing(content, "brief", "; the results in a few sentences stand under “In brief”")
+    return ItemAnswer(authors=f"the abstract{where}.")
 
 
 def _objectives(content: RunContent) -> ItemAnswer:
@@ -189,9 +195,11 @@ def _building(content: RunContent) -> ItemAnswer:
         "Early stopping used patients set aside from the training fold. " if manifest.preset_record().patience else ""
     )
     return ItemAnswer(
-        f"{listed([model_title(name) for name in manifest.models])}; layers, sizes and weights under “The models”, "
-        f"every setting under “How it was made”. All settings are those of the preset “{manifest.preset}”; fitting "
-        f"searches for none. {aside}Internal validation: the cross-validation of item 12a.",
+        f"{listed([model_title(name) for name in manifest.models])}"
+        f"{pointing(content, 'pipeline', '; layers, sizes and weights under “The models”')}"
+        f"{pointing(content, 'provenance', '; every setting under “How it was made”')}. All settings are those of the "
+        f"preset “{manifest.preset}”; fitting searches for none. {aside}Internal validation: the cross-validation of "
+        "item 12a.",
         "why these types of model, and whether other settings were tried.",
     )
 
@@ -258,7 +266,7 @@ def _differences(content: RunContent) -> ItemAnswer:
 
 ANSWERS: Mapping[str, Answering] = {
     "1": _title,
-    "2": left_to_authors("the abstract; the results in a few sentences stand under “In brief”."),
+    "2": _abstract,
     "3a": left_to_authors("setting, rationale, existing models."),
     "3b": left_to_authors("target population, purpose, users."),
     "3c": left_to_authors("known health inequalities."),

@@ -11,7 +11,7 @@ from ...models.registry import MODELS
 from ..categories import acquisition_categories
 from ..content import RunContent
 from ..wording import counted, printed, printed_interval
-from .facts import NO_EVALUATION, Answering, left_out, left_to_authors, outcome_counts, span, within
+from .facts import NO_EVALUATION, Answering, left_out, left_to_authors, outcome_counts, pointing, span, within
 from .items import ItemAnswer
 
 
@@ -98,6 +98,11 @@ def _heterogeneity(content: RunContent) -> ItemAnswer:
     )
 
 
+def _interpretation(content: RunContent) -> ItemAnswer:
+    where = pointing(content, "brief", "; what the tests support stands in words under “In brief”")
+    return ItemAnswer(authors=f"the interpretation{where}.")
+
+
 def _limitations(content: RunContent) -> ItemAnswer:
     flow = content.cohort.cohort.exclusions
     censored = sum(one.n for one in flow.excluded if one.criterion == "event")
@@ -144,7 +149,7 @@ ANSWERS: Mapping[str, Answering] = {
     "23a": _performance,
     "23b": _heterogeneity,
     "24": _no_comparison,
-    "25": left_to_authors("the interpretation; what the tests support stands in words under “In brief”."),
+    "25": _interpretation,
     "26": _limitations,
     "27a": _poor_input,
     "27b": _users,
