@@ -122,8 +122,8 @@ def relied_on(models: Sequence[tuple[str, PermutationImportance]]) -> tuple[str,
         rest = [_in_words(one) for place, one in enumerate(found.inputs) if place not in clear]
         clear.sort(key=lambda place: -float(measure.mean[place]))
         costs = [
-            f"{_in_words(found.inputs[place])} {printed(float(measure.mean[place]))} "
-            f"{printed_interval(_bounds(measure, place))}"
+            f"{_in_words(found.inputs[place])} {printed(float(measure.mean[place]), '.3f')} "
+            f"{printed_interval(_bounds(measure, place), '.3f')}"
             for place in clear
         ]
         parts = [f"shuffling costs AUROC for {listed(costs)}"] if costs else []
@@ -180,13 +180,25 @@ def permutation_plate(models: Sequence[tuple[str, PermutationImportance]], measu
         title=_MEASURES[measure][0],
         alt=f"{_MEASURES[measure][0]} for each input of {listed([model_title(name) for name, _ in models])}, with 95 % "
         f"intervals and a point for each fold. {told}.",
-        text=f"Permutation, the same for forest and networks: each input of the held-out patients is shuffled among "
-        f"them ({shuffles} times a fold), and the model is scored with and without that. A model that knows little has "
-        "little to lose, so compare inputs within a model rather than models with each other. Line: 95 % interval from "
-        "resampling patients, for these fits; small points: the folds. Intervals are not corrected for their number. "
-        "At 0 or below, shuffling costs nothing.",
+        text=_how_to_read(shuffles) if measure == "auroc_drop" else _LOG_LOSS,
         figure=figure,
         numbers=_permutation_numbers(models),
+    )
+
+
+_LOG_LOSS = (
+    "The same shuffles scored by log loss, which also sees how sure the answers were. Line: 95 % interval from "
+    "resampling patients, for these fits; small points: the folds."
+)
+
+
+def _how_to_read(shuffles: int) -> str:
+    return (
+        "Permutation, the same for forest and networks: each input of the held-out patients is shuffled among them "
+        f"({shuffles} times a fold), and the model is scored with and without that. A model that knows little has "
+        "little to lose, so compare inputs within a model rather than models with each other. Line: 95 % interval from "
+        "resampling patients, for these fits; small points: the folds. Intervals are not corrected for their number. "
+        "At 0 or below, shuffling costs nothing."
     )
 
 

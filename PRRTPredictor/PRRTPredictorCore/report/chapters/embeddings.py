@@ -173,7 +173,7 @@ def maps_plate(content: RunContent, models: Sequence[ModelMaps]) -> Plate:
         for place, (ax, layout) in enumerate(zip(axes[model.model], model.layouts[0], strict=True)):
             whole = model.space.consensus
             title = model_title(model.model) if whole or place == 0 else ""
-            caption = _caption(model.scores) if whole else f"fold {place + 1} of the first repeat"
+            caption = _caption(model.scores) if whole else f"one fold, {len(layout)} patients"
             embedding_map(ax, layout, _outcomes(content, model, place), title, caption)
     long = content.long.values()
     outcome_legend(figure, sum(long), len(long) - sum(long))
@@ -231,7 +231,8 @@ def _grid(models: Sequence[ModelMaps]) -> tuple[Figure, dict[str, list[Axes]]]:
     figure.set_layout_engine("constrained", h_pad=0.1, w_pad=0.07)
     used = {id(ax) for axes in placed.values() for ax in axes}
     for ax in rows.flat:
-        ax.set_axis_off() if id(ax) not in used else None
+        if id(ax) not in used:
+            ax.set_axis_off()
     return figure, placed
 
 
