@@ -76,3 +76,28 @@ def test_the_interval_of_net_benefit_holds_its_value_and_patients_count_once_in_
     doubled = decision_curve([*once, *again])
     # The same patients a second time are no new evidence.
     np.testing.assert_allclose(doubled.high - doubled.low, curve.high - curve.low)
+
+
+def test_equal_probabilities_share_a_bin_whatever_their_order() -> None:
+    rng = np.random.default_rng(0)
+    y, probability = rng.integers(0, 2, 60), np.round(4 * rng.random(60)) / 5 + 0.1  # five values, as of a small forest
+    there, back = (calibrate([fold(y[::step], probability[::step])], resamples=5).bins for step in (1, -1))
+    assert [(one.predicted, one.observed, one.predictions) for one in there] == [
+        (pytest.approx(value), pytest.approx(y[probability == value].mean()), (probability == value).sum())
+        for value in np.unique(probability)
+    ]
+    assert [(one.predicted, one.observed) for one in there] == [
+        (pytest.approx(one.predicted), pytest.approx(one.observed)) for one in back
+    ]
+
+
+def test_bins_of_distinct_probabilities_are_equally_filled() -> None:
+    bins = calibrate(truthful(patients=100), bins=8, resamples=5).bins
+    assert [one.predictions for one in bins] == [12, 13] * 4
+
+
+def test_a_slope_that_runs_away_in_many_resamples_has_no_interval() -> None:
+    # Not separable as it stands, but without the third patient: a third of the resamples.
+    slope = calibrate([fold([1, 1, 0, 0, 1], [0.9, 0.8, 0.2, 0.1, 0.15])], resamples=200).slope
+    assert np.isfinite(slope.value)
+    assert np.isnan(slope.ci95).all()

@@ -25,6 +25,9 @@ from .resampling import (
 LOGIT_LIMIT = 12.0
 """A forest may answer with certainty; its logit is cut here (probability within 6e-6 of 0 or 1)."""
 
+MOST_LOST_DRAWS = 0.05
+"""Share of resamples in which a regression may run away to infinity before its interval is given up."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -120,8 +123,8 @@ def calibrate(folds: Sequence[FoldPredictions], bins: int = 8, resamples: int = 
         model=folds[0].model,
         brier=_estimate(brier),
         brier_of_prevalence=prevalence * (1.0 - prevalence),
-        intercept=_estimate(intercept),
-        slope=_estimate(slope),
+        intercept=_fitted(intercept),
+        slope=_fitted(slope),
         bins=_curve(y, probability, weights, bins),
     )
 
@@ -165,6 +168,13 @@ def _estimate(draws: Floats) -> Estimate:
     return Estimate(value=float(draws[0]), ci95=percentile_interval(draws[1:]))
 
 
+def _fitted(draws: Floats) -> Estimate:
+    """An estimate without interval where fits ran away in many draws: the rest would understate how far they reach."""
+    estimate = _estimate(draws)
+    lost = float(np.mean(~np.isfinite(draws[1:]))) if draws.size > 1 else 0.0
+    return Estimate(estimate.value, (float("nan"), float("nan"))) if lost > MOST_LOST_DRAWS else estimate
+
+
 def _fit(design: Floats, y: Floats, weights: Floats, offset: Floats | None = None, steps: int = 30) -> Floats:
     """Logistic regression of the same data under many weights: Newton's method with a whisper of ridge.
 
@@ -195,10 +205,8 @@ def _fit(design: Floats, y: Floats, weights: Floats, offset: Floats | None = Non
 
 
 def _curve(y: Floats, probability: Floats, weights: Floats, bins: int) -> tuple[CalibrationBin, ...]:
-    order = np.argsort(probability, kind="stable")
     made = []
-    groups: list[NDArray[np.int64]] = np.array_split(order, min(bins, max(1, np.unique(probability).size)))
-    for members in groups:
+    for members in _even_groups(probability, bins):
         drawn = weights[:, members]
         total = drawn.sum(axis=1)
         observed = np.where(total > 0, drawn @ y[members] / np.maximum(total, 1.0), np.nan)
@@ -211,3 +219,16 @@ def _curve(y: Floats, probability: Floats, weights: Floats, bins: int) -> tuple[
             )
         )
     return tuple(made)
+
+
+def _even_groups(values: Floats, groups: int) -> list[NDArray[np.int64]]:
+    """Positions in ascending order of value, cut into about equal parts, never between equal values.
+
+    Cutting there would divide patients of one probability by the order in which they happen to stand.
+    """
+    order = np.argsort(values, kind="stable")
+    ascending = values[order]
+    wanted = np.arange(1, groups) * values.size / groups
+    ends = np.append(np.flatnonzero(np.diff(ascending)) + 1, values.size)
+    cuts = np.unique(ends[np.abs(ends[None, :] - wanted[:, None]).argmin(axis=1)])
+    return [part for part in np.split(order, cuts[cuts < values.size]) if part.size]

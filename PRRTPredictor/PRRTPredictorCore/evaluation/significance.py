@@ -255,7 +255,8 @@ def corrected_resampled_t(differences: Floats, test_share: float) -> tuple[float
     if np.isclose(mean, 0.0, atol=1e-15):
         return 0.0, 1.0
     spread = np.sqrt((1.0 / known.size + test_share) * variance)
-    if spread == 0.0:
+    # Equal differences leave a spread of rounding errors.
+    if spread < 1e-12 * abs(mean):
         return float(np.copysign(np.inf, mean)), 0.0
     t = mean / spread
     return float(t), float(2.0 * student.sf(abs(t), known.size - 1))
