@@ -166,6 +166,12 @@ def in_words(models: Sequence[ModelMaps]) -> tuple[str, ...]:
 # --- maps -------------------------------------------------------------------------------------------------------------
 
 
+_CAPTIONS = (
+    " Below each map: the share of a patient’s nearest neighbours, in the full space and not on the map, who have the "
+    "same outcome, averaged over both outcomes so that chance is about 0.5; and what shuffled outcomes give."
+)
+
+
 def maps_plate(content: RunContent, models: Sequence[ModelMaps]) -> Plate:
     """Every network's map from the first seed."""
     figure, axes = _grid(models)
@@ -183,9 +189,8 @@ def maps_plate(content: RunContent, models: Sequence[ModelMaps]) -> Plate:
         title="Held-out patients as the networks see them",
         alt=f"UMAP maps of held-out patients for {counted(len(models), 'network')}, long PFS as discs and short PFS as "
         f"triangles. Share of like neighbours, chance about 0.5: {told}.",
-        text=f"Each mark is a patient. UMAP with random seed {SEEDS[0]}; directions and axes have no meaning. "
-        "Below each map: the share of a patient’s nearest neighbours, in the full space and not on the map, who have "
-        "the same outcome, averaged over both outcomes so that chance is about 0.5; and what shuffled outcomes give.",
+        text=f"Each mark is a patient. UMAP with random seed {SEEDS[0]}; directions and axes have no meaning."
+        + (_CAPTIONS if any(model.space.consensus for model in models) else ""),
         figure=figure,
         numbers=_map_numbers(content, models, SEEDS[:1]),
     )
