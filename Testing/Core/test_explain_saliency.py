@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ import torch
 from numpy.typing import NDArray
 from training_stand_in import SHAPE, TINY
 
+from PRRTPredictorCore.explain.methods import METHOD_TITLES, METHOD_WORDS, SaliencyMethod
 from PRRTPredictorCore.explain.saliency import (
     EMPTY_HU,
     EMPTY_SUV,
+    SMOOTHGRAD_COPIES,
     Attributions,
     ask_one,
     attribute,
@@ -183,3 +186,8 @@ def test_agreement() -> None:
     assert np.isnan(agreement([rising, np.zeros_like(rising)], where))
     # Worked by hand: ranks (1, 2, 3, 4) and (2, 1, 4, 3), so 1 - 6 · 4 / (4 · 15).
     assert rank_correlation(rising.ravel(), np.array([2.0, 1.0, 4.0, 3.0])) == pytest.approx(0.6)
+
+
+def test_every_method_is_told_in_words() -> None:
+    assert set(METHOD_WORDS) == set(METHOD_TITLES) == set(get_args(SaliencyMethod))
+    assert f"{SMOOTHGRAD_COPIES} copies" in METHOD_WORDS["smoothgrad"]

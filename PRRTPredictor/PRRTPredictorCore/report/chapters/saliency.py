@@ -58,10 +58,8 @@ def chapter(content: RunContent) -> Chapter | None:
     blocks += [histograms] if histograms else []
     if shown:
         blocks += [plate for plate in (randomisation_plate(content, shown, models),) if plate]
-    found, absent_organs = organ_blocks(content, models)
-    blocks += found
-    missing += absent_organs
-    return Chapter(KEY, TITLE, tuple(blocks), tuple(missing))
+    by_organ, no_organs = organ_blocks(content, models)
+    return Chapter(KEY, TITLE, (*blocks, *by_organ), (*missing, *no_organs))
 
 
 # --- in words ---------------------------------------------------------------------------------------------------------
@@ -100,10 +98,7 @@ def predicted_words(looked: Looked) -> str:
 
 
 def patient_plates(patient: GalleryPatient, content: RunContent) -> tuple[Plate, ...]:
-    """One picture a method; all of them cut through the same spot."""
-    methods = content.request.saliency
-    first = [values for looked in patient.looked for values in maps_of(looked, methods[0]).values()]
-    spot = common_spot(first, patient.study.grid)
+    """One picture a method; all planes of a picture pass through one spot."""
     code = patient.chosen.code
     truth = group_word(content.long[code])
     made = "SYNTHETIC · " if content.manifest.synthetic else ""
@@ -119,11 +114,17 @@ def patient_plates(patient: GalleryPatient, content: RunContent) -> tuple[Plate,
             f"PFS and group: {answers}. All planes pass through one spot, where the mean of the maps "
             f"shown is largest (thin lines). R and L: the patient's right and left; A and P: front and back. "
             f"{salient_in_words(patient, method)}{gap_in_words(patient, method)}",
-            figure=patient_figure(patient.study, layer_rows(patient, method), spot, heading),
+            figure=patient_figure(patient.study, layer_rows(patient, method), spot_of(patient, method), heading),
             photograph=True,
         )
-        for method in methods
+        for method in content.request.saliency
     )
+
+
+def spot_of(patient: GalleryPatient, method: SaliencyMethod) -> NDArray[np.float64]:
+    """The spot that all maps of one method together make most of."""
+    maps = [values for looked in patient.looked for values in maps_of(looked, method).values()]
+    return common_spot(maps, patient.study.grid)
 
 
 def maps_of(looked: Looked, method: SaliencyMethod) -> Mapping[str, NDArray[np.float32]]:
