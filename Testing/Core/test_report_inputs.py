@@ -17,6 +17,7 @@ from PRRTPredictorCore.records import LABS
 from PRRTPredictorCore.report.chapter import Block, Chapter, Folded, Plate, Table, Words
 from PRRTPredictorCore.report.chapters import blood, embeddings
 from PRRTPredictorCore.report.content import RunContent, read_content
+from PRRTPredictorCore.report.contributions import direction
 from PRRTPredictorCore.report.figures.embedding import ScoreRow, embedding_map, separation_scores
 from PRRTPredictorCore.report.figures.importance import MODEL_SHAPES, ImportanceRow, importance_rows
 from PRRTPredictorCore.report.style import drawing, new_figure, svg_text
@@ -251,4 +252,4 @@ def test_a_fit_that_learnt_nothing_is_named(tmp_path):
     ("share", "word"), [(1.0, "long"), (0.8, "long"), (0.5, "either"), (0.1, "short"), (float("nan"), "")]
 )
 def test_a_direction_is_told_only_where_folds_agree(share, word):
-    assert blood.direction(share) == word
+    assert direction(share) == word

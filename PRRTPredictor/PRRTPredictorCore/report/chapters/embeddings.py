@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...evaluation.significance import holm
 from ...evaluation.summary import model_title
-from ...explain.embedding import (
-    LAYOUT_FROM,
-    SEEDS,
-    EmbeddingSpace,
-    Floats,
-    embedding_space,
-    layout_distances,
-    umap_layouts,
-)
-from ...explain.separation import PERMUTATIONS, PermutedScore, SeparationScores, separation
+from ...explain.embedding import LAYOUT_FROM, SEEDS, embedding_space
+from ...explain.separation import PERMUTATIONS, PermutedScore, SeparationScores
 from ...models.registry import MODELS
 from ..chapter import Block, Chapter, Folded, Numbers, Plate, Table, Words
 from ..content import RunContent
+from ..embedding_maps import ModelMaps, map_networks
 from ..figures.embedding import ScoreRow, embedding_map, outcome_legend, separation_scores
 from ..style import new_figure
 from ..wording import capitalised, counted, defined, evidence, listed, printed, printed_interval, printed_p
@@ -35,29 +26,6 @@ if TYPE_CHECKING:
 KEY, TITLE = "embeddings", "Embeddings"
 
 
-@dataclass(frozen=True, eq=False)
-class ModelMaps:
-    """One network's space with its scores and maps.
-
-    Attributes
-    ----------
-    scores : SeparationScores
-    p_holm : float
-        Of the neighbours' score, corrected for the number of networks.
-    layouts : tuple of tuple of ndarray
-        By seed, then by map; empty where there are too few patients for a map.
-    on_maps : tuple of SeparationScores
-        By seed.
-    """
-
-    model: str
-    space: EmbeddingSpace
-    scores: SeparationScores
-    p_holm: float
-    layouts: tuple[tuple[Floats, ...], ...]
-    on_maps: tuple[SeparationScores, ...]
-
-
 def chapter(content: RunContent) -> Chapter | None:
     """Maps and scores of every network; None where the run has no network."""
     networks = [name for name in content.names if name not in MODELS or MODELS[name].kind == "network"]
@@ -65,7 +33,7 @@ def chapter(content: RunContent) -> Chapter | None:
         return None
     spaces = {name: embedding_space(content.embeddings(name)) for name in networks}
     missing = tuple(_lacking(content, name) for name, space in spaces.items() if space is None)
-    models = map_networks(content, {name: space for name, space in spaces.items() if space is not None})
+    models = map_networks(content, {name: space for name, space in spaces.items() if space is not None}, KEY)
     if not models:
         return Chapter(KEY, TITLE, (), missing)
     drawn = [model for model in models if model.layouts]
@@ -80,30 +48,6 @@ def chapter(content: RunContent) -> Chapter | None:
     if seeds:
         blocks.append(Folded("The same maps from other random seeds", tuple(seeds)))
     return Chapter(KEY, TITLE, tuple(blocks), missing)
-
-
-def map_networks(content: RunContent, spaces: dict[str, EmbeddingSpace]) -> tuple[ModelMaps, ...]:
-    """Score and lay out every network; the slow part of the chapter."""
-    long = content.long
-    scores = {name: separation(space.scored, long) for name, space in spaces.items()}
-    tested = [name for name in spaces if math.isfinite(scores[name].knn.p)]
-    corrected = dict(zip(tested, holm([scores[name].knn.p for name in tested]), strict=True))
-    made = []
-    for done, (name, space) in enumerate(spaces.items()):
-        content.progress(KEY, done, len(spaces), model_title(name))
-        enough = all(len(each.codes) >= LAYOUT_FROM for each in space.mapped)
-        by_map = [umap_layouts(each) for each in space.mapped] if enough else []
-        layouts = tuple(zip(*by_map, strict=True))
-        on_maps = tuple(
-            separation(
-                [layout_distances(each.codes, one) for each, one in zip(space.mapped, of_seed, strict=True)], long
-            )
-            for of_seed in layouts
-        )
-        p_holm = corrected.get(name, float("nan"))
-        made.append(ModelMaps(name, space, scores[name], p_holm, layouts, on_maps))
-    content.progress(KEY, len(spaces), len(spaces))
-    return tuple(made)
 
 
 def _lacking(content: RunContent, name: str) -> str:
