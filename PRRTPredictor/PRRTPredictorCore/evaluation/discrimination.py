@@ -2,7 +2,8 @@
 
 Point estimates follow the paper (section 2.6): every fold's value, mean over the folds of a repeat, then mean and
 standard error over repeats. That standard error only says how much the shuffling of the folds matters. The 95 %
-interval beside it resamples patients and so says how much another cohort of this size would have mattered.
+interval beside it resamples the held-out patients and so says how much other patients of this number would have
+mattered to the models as they were fitted; fitting them anew on other patients would add to it.
 """
 
 from __future__ import annotations
