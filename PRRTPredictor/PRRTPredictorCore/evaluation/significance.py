@@ -117,7 +117,7 @@ def paired_permutation(
     Under the null hypothesis that the two models know equally much about each patient, every such swap is as likely
     as the data seen, but for ranks that depend a little on the others of the fold: at 0.05 the test rejects 5 to 7 % of
     simulated null sets of 116 patients (Testing/Benchmarks). It takes the fitted models for given. What luck with their
-    training patients adds, which all patients of a fold share, it does not see; the corrected resampled t allows for it.
+    training patients adds, shared by all patients of a fold, it does not see; the corrected resampled t allows for it.
 
     With u = +1 for a patient kept and -1 for one swapped, the difference of the two AUROCs after swapping is *linear*
     in u. For a pair of one long patient i and one short patient j, write AA, AB, BA, BB for the concordance of i's
