@@ -103,6 +103,7 @@ class Tab:
 
     def paper(self) -> bytes:
         """The page as a PDF."""
+        self.ask("Emulation.setEmulatedMedia", media="")  # else it would be printed as for a screen
         return base64.b64decode(self.ask("Page.printToPDF", printBackground=True, preferCSSPageSize=True)["data"])
 
     def told(self, *methods: str) -> list[dict[str, Any]]:

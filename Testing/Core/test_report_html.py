@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from report_runs import made_run
 
+from PRRTPredictorCore.cli import main
 from PRRTPredictorCore.errors import Cancelled, Code, CohortRefused, InputRefused, ModelRefused
 from PRRTPredictorCore.records import RESEARCH_USE_NOTICE
 from PRRTPredictorCore.report import html
@@ -212,8 +213,15 @@ def test_other_weights_have_another_hash(tmp_path: Path) -> None:
         store.weights_sha256("pet")
 
 
-def test_no_single_patient_is_shown_without_images(whole: Path, page: Page) -> None:
-    assert re.findall(r"P-[0-9a-f]{10}", page.source) == []
+def test_single_patients_are_named_in_the_saliency_chapter_alone(whole: Path, page: Page) -> None:
+    told = [
+        {**block, "numbers": None}  # these may list every patient under the study code
+        for chapter in document(whole)["chapters"]
+        if chapter["key"] != "saliency"
+        for block in blocks(chapter["blocks"])
+    ]
+    assert len(told) > 20
+    assert re.findall(r"P-[0-9a-f]{10}", json.dumps(told)) == []
     assert str(whole) not in (whole / "report.json").read_text(encoding="utf-8")
 
 
@@ -333,6 +341,38 @@ def test_the_reader_chooses_the_two_models_and_their_order(tmp_path: Path) -> No
     run = made_run(tmp_path / "run", models=("rf_labs", "pet", "pet_labs"), patients=14, repeats=1)
     asked = ("rf_labs", "pet")
     assert read_content(run, ReportRequest(compare=asked)).pair == asked
+
+
+@pytest.mark.parametrize(
+    "words", [["--compare", "pet"], ["--compare", "pet", "mri"], ["--without", "poems"], ["--saliency", "guess"]]
+)
+def test_a_misspelt_request_is_wrong_usage(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as usage:
+        main(["report", str(tmp_path), *words])
+    assert usage.value.code == 2
+    assert words[0] in capsys.readouterr().err
+
+
+def test_the_command_line_hands_every_wish_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = made_run(tmp_path / "run", models=("pet", "pet_labs"), patients=14, repeats=1)
+    asked: list[ReportRequest] = []
+
+    def make(content: RunContent) -> Chapter:
+        asked.append(content.request)
+        return Chapter("brief", "In brief", (Words(("Hello",)),))
+
+    give(monkeypatch, Entry("brief", make))
+    code = RunStore(run).cohort.cohort.patients[0].code
+    words = ["--compare", "pet", "pet_labs", "--patients", code, "--saliency", "gradient", "smoothgrad", "--json"]
+    assert main(["report", str(run), *words, "--without", "saliency"]) == 0
+    wish = ReportRequest(("pet", "pet_labs"), (code,), ("gradient", "smoothgrad"), None, frozenset({"saliency"}))
+    assert asked == [wish]
+    answer = json.loads(capsys.readouterr().out)
+    assert answer == {"report": str(run / "report.html"), "numbers": str(run / "report.json")}
 
 
 # --- the frame, with chapters made for it -----------------------------------------------------------------------------
