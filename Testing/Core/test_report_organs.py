@@ -192,3 +192,11 @@ def test_undefined_shares_are_not_drawn() -> None:
         figure = new_figure()
         organ_shares_chart(figure.subplots(), (nothing,))
         figure.savefig(io.BytesIO(), format="png")
+
+
+def test_a_network_that_does_not_care_is_said_not_to() -> None:
+    indifferent = OrganProfile("pet", (organ("liver", 0.1, 0.1), organ("not labelled", 0.9, 0.9)))
+    said = chapter._in_words(indifferent)
+    assert "no organ draws more saliency than its size explains" in said
+    assert "90 % of the saliency lies outside" in said
+    assert "liver" not in said

@@ -124,6 +124,11 @@ class OrganMean:
     ci95: tuple[float, float]
 
     @property
+    def title(self) -> str:
+        """The name for reading: TotalSegmentator's "lung_upper_lobe_left" without its underscores."""
+        return self.name.replace("_", " ")
+
+    @property
     def enrichment(self) -> float:
         """Mean saliency share over mean volume share; NaN for an organ without volume."""
         return self.saliency_share / self.volume_share if self.volume_share > 0 else math.nan

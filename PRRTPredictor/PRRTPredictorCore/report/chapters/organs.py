@@ -35,10 +35,12 @@ from ..wording import counted, defined, listed, printed, printed_interval
 Image = Literal["pet", "ct"]
 _IMAGES: tuple[Image, ...] = ("pet", "ct")
 
-MOST_PATIENTS = 24
+MOST_PATIENTS = 16
 MOST_PATIENTS_FROZEN = 8
 """A gradient through the large pretrained encoder takes many times as long."""
 MOST_ORGANS = 14
+NOTABLE_FACTOR = 1.2
+"""From here on an organ is said to draw more than its size explains."""
 _BATCH = 8
 
 HEADING = "Saliency by organ"
@@ -54,6 +56,7 @@ _CAUTION = (
     "saliency. Saliency says where the answer would change if the image changed, not that the network understood the "
     "disease there."
 )
+_INDIFFERENT = "no organ draws more saliency than its size explains."
 _INTERVAL = " (thin line: 95 % interval over patients)"
 
 
@@ -95,7 +98,7 @@ def organ_blocks(content: RunContent, models: Sequence[str]) -> tuple[tuple[Bloc
     codes = _patients(content, maps, models)
     images = prepared_images(content, codes)
     codes = [code for code in codes if code in images.codes]
-    shares, missing = _shares(maps, codes)
+    shares, missing = _shares(content, maps, codes)
     findings = organ_findings(content, images, shares, models)
     blocks: list[Block] = []
     for image in _IMAGES:
@@ -121,10 +124,13 @@ def _patients(content: RunContent, maps: Collection[str], models: Sequence[str])
     return sorted(held_out)[: MOST_PATIENTS_FROZEN if frozen else MOST_PATIENTS]
 
 
-def _shares(maps: OrganMaps, codes: Sequence[str]) -> tuple[dict[str, OrganShares], tuple[str, ...]]:
+def _shares(
+    content: RunContent, maps: OrganMaps, codes: Sequence[str]
+) -> tuple[dict[str, OrganShares], tuple[str, ...]]:
     """The organs of the patients whose labels can be used, and in words why the others' cannot."""
     shares, missing = {}, []
-    for code in codes:
+    for number, code in enumerate(codes):
+        content.progress("saliency", number, len(codes), "organ labels")
         try:
             shares[code] = maps[code]
         except PRRTError as refusal:
@@ -231,17 +237,17 @@ def _plate(image: Image, found: Sequence[OrganFinding], profiles: Sequence[Organ
 def _in_words(profile: OrganProfile) -> str:
     outside = next((organ for organ in profile.organs if organ.name == UNLABELLED), None)
     ranked = sorted(
-        (organ for organ in profile.organs if organ.name != UNLABELLED and np.isfinite(organ.enrichment)),
+        (organ for organ in profile.organs if organ.name != UNLABELLED and organ.enrichment >= NOTABLE_FACTOR),
         key=lambda organ: -organ.enrichment,
     )
-    named = listed([f"{organ.name} (× {organ.enrichment:.1f})" for organ in ranked[:3]])
-    sentence = f"{model_title(profile.model)}: most for their size {named}." if named else ""
+    named = listed([f"{organ.title} (× {organ.enrichment:.1f})" for organ in ranked[:3]])
+    sentence = f"{model_title(profile.model)}: " + (f"most for their size {named}." if named else _INDIFFERENT)
     if outside is not None and np.isfinite(outside.saliency_share):
         sentence += (
             f" {100 * outside.saliency_share:.0f} % of the saliency lies outside of every label, which is "
             f"{100 * outside.volume_share:.0f} % of the field of view."
         )
-    return sentence.strip()
+    return sentence
 
 
 def _numbers(found: Sequence[OrganFinding]) -> Numbers:
@@ -264,7 +270,7 @@ def _table(image: Image, found: Sequence[OrganFinding]) -> Table:
         rows.append((model_title(one.model),))
         rows += [
             (
-                organ.name,
+                organ.title,
                 printed(100 * organ.saliency_share),
                 printed_interval((100 * organ.ci95[0], 100 * organ.ci95[1])),
                 printed(100 * organ.volume_share),

@@ -57,7 +57,7 @@ def organ_shares_chart(ax: Axes, profiles: Sequence[OrganProfile]) -> Axes:
     ax.set_xticks([1e-4, 1e-3, 1e-2, 1e-1, 1.0], ["0.01 %", "0.1 %", "1 %", "10 %", "100 %"])
     ax.minorticks_off()
     ax.set_xlabel("Share of the whole (logarithmic)")
-    ax.set_yticks(range(len(organs)), [organ.name for organ in organs])
+    ax.set_yticks(range(len(organs)), [organ.title for organ in organs])
     ax.set_ylim(len(organs) - 0.4, -0.6)
     ax.spines["left"].set_visible(False)
     return quiet(ax)
