@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,8 @@ def introduction(content: RunContent, models: Sequence[str], chosen: Sequence[Ch
         f"{methods}. Each map is the mean over the networks of all repeats that had the patient held out, so that no "
         "network is asked about a patient from whom it learnt, and is then scaled to run from 0 to 1; below "
         f"{SALIENCY_THRESHOLD} nothing is drawn, as in the paper. {rule if chosen else ''}".strip(),
+        "All planes of a picture pass through one spot (thin lines), where the mean of its maps is largest. R and L "
+        "are the patient's right and left, A and P front and back.",
     )
 
 
@@ -111,8 +113,7 @@ def patient_plates(patient: GalleryPatient, content: RunContent) -> tuple[Plate,
             alt=f"PET over CT and saliency over CT in coronal, sagittal and axial planes. Observed PFS: {truth}. "
             f"Mean out-of-fold probability of long PFS: {answers}. {salient_in_words(patient, method)}",
             text=f"{capitalised(patient.chosen.reason)}. Observed PFS: {truth}. Mean out-of-fold probability of long "
-            f"PFS and group: {answers}. All planes pass through one spot, where the mean of the maps "
-            f"shown is largest (thin lines). R and L: the patient's right and left; A and P: front and back. "
+            f"PFS and group: {answers}. From {SALIENCY_THRESHOLD} on, "
             f"{salient_in_words(patient, method)}{gap_in_words(patient, method)}",
             figure=patient_figure(patient.study, layer_rows(patient, method), spot_of(patient, method), heading),
             photograph=True,
@@ -182,42 +183,45 @@ def _millilitres(patient: GalleryPatient, marked: NDArray[np.bool_]) -> float:
     return int(marked.sum()) * abs(float(np.linalg.det(patient.study.grid.ijk_to_lps[:3, :3]))) / 1e3
 
 
+def every_map(looked: Looked) -> Iterator[tuple[SaliencyMethod, str, NDArray[np.float32]]]:
+    """A model's maps of one patient, by method and image."""
+    for method in looked.maps:
+        for image, values in maps_of(looked, method).items():
+            yield method, image, values
+
+
 def patient_table(shown: Sequence[GalleryPatient], content: RunContent) -> Table:
     """The numbers behind the pictures."""
     rows: list[tuple[str, ...]] = []
     numbers: list[tuple[Cell, ...]] = []
     for patient in shown:
-        code = patient.chosen.code
+        code, truth = patient.chosen.code, group_word(content.long[patient.chosen.code])
+        rows.append((f"{code}, {patient.chosen.reason}; observed PFS: {truth}",))
         for looked in patient.looked:
-            for method in content.request.saliency:
-                for image, values in maps_of(looked, method).items():
-                    marked = values >= SALIENCY_THRESHOLD
-                    volume = _millilitres(patient, marked)
-                    suv = float(patient.study.pet[marked].mean()) if marked.any() else float("nan")
-                    long = content.long[code]
-                    rows.append(
-                        (
-                            code, model_title(looked.model), f"{IMAGE_TITLES[image]}, {METHOD_TITLES[method]}",
-                            group_word(long), predicted_words(looked), f"{looked.networks} ({looked.silent})",
-                            f"{volume:,.0f}", printed(suv, ".1f"), printed(looked.agreement[image]),
-                        )
-                    )  # fmt: skip
-                    numbers.append(
-                        (
-                            code, patient.chosen.reason, looked.model, image, method, group_word(long),
-                            looked.probability, looked.networks, looked.silent, volume, defined(suv),
-                            defined(looked.agreement[image]),
-                        )
-                    )  # fmt: skip
+            for method, image, values in every_map(looked):
+                marked = values >= SALIENCY_THRESHOLD
+                volume = _millilitres(patient, marked)
+                suv = float(patient.study.pet[marked].mean()) if marked.any() else float("nan")
+                agree = looked.agreement[image]
+                name = f"{IMAGE_TITLES[image]}, {METHOD_TITLES[method]}"
+                silent = f"{looked.networks} ({looked.silent})" if looked.silent else f"{looked.networks}"
+                rows.append(
+                    (model_title(looked.model), name, predicted_words(looked), f"{volume:,.0f}", printed(suv, ".1f"),
+                     printed(agree), silent)
+                )  # fmt: skip
+                numbers.append(
+                    (code, patient.chosen.reason, looked.model, image, method, truth, looked.probability,
+                     looked.networks, looked.silent, volume, defined(suv), defined(agree))
+                )  # fmt: skip
     return Table(
         key="saliency-patients",
         title="The patients of the gallery in numbers",
-        header=("Patient", "Model", "Map", "Observed", "Probability, group", "Networks (without gradient)",
-                f"mL from {SALIENCY_THRESHOLD}", "Mean SUV there", "Folds agree"),
+        header=("Model", "Map", "Probability, group", f"mL from {SALIENCY_THRESHOLD}", "Mean SUV there", "Folds agree",
+                "Networks"),
         rows=tuple(rows),
-        note="Networks: those that had the patient held out, one a repeat; in brackets those that answer the same to "
-        "everyone and so have no gradient. Folds agree: mean rank correlation of every two networks' maps over the "
-        "patient's tissue; 1 would be the same map, 0 none in common.",
+        note="Networks: those that had the patient held out, one a repeat; in brackets, where there are any, those "
+        "that answer the same to everyone and so have no gradient. Folds agree: mean rank correlation of every two networks' "
+        "maps over the patient's tissue; 1 would be the same map, 0 none in common.",
         numbers=Numbers(
             ("patient", "reason", "model", "image", "method", "observed", "probability_long_pfs", "networks",
              "networks_without_gradient", "millilitres_marked", "mean_suv_marked", "fold_agreement"),
