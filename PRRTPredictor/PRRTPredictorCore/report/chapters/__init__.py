@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ class ChapterEntry:
 
     def make(self, content: RunContent) -> Chapter | None:
         """Make the chapter; its module, and what that needs, is imported only now."""
-        if find_spec(f"{__name__}.{self.key}") is None:
-            return None
         chapter: Chapter | None = import_module(f"{__name__}.{self.key}").chapter(content)
         return chapter
 
