@@ -220,8 +220,8 @@ def patient_table(shown: Sequence[GalleryPatient], content: RunContent) -> Table
                 "Networks"),
         rows=tuple(rows),
         note="Networks: those that had the patient held out, one a repeat; in brackets, where there are any, those "
-        "that answer the same to everyone and so have no gradient. Folds agree: mean rank correlation of every two networks' "
-        "maps over the patient's tissue; 1 would be the same map, 0 none in common.",
+        "that answer the same to everyone and so have no gradient. Folds agree: mean rank correlation of every two "
+        "networks' maps over the patient's tissue; 1 would be the same map, 0 none in common.",
         numbers=Numbers(
             ("patient", "reason", "model", "image", "method", "observed", "probability_long_pfs", "networks",
              "networks_without_gradient", "millilitres_marked", "mean_suv_marked", "fold_agreement"),
