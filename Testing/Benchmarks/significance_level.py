@@ -6,8 +6,10 @@ much as those of trained models do (rank correlation 0.70 to 0.82 in a run of al
 The primary test must reject at 0.05 in at most 7 % of the sets. Beside it stand the corrected resampled t-test and the
 paper's Mann-Whitney test, which takes the 15 fold values of a model for independent.
 
-Then 20 SYNTHETIC null cohorts: the random forest, fitted on labs that tell nothing, against noise; at most 3
-rejections. Everything is written to significance_level.json and README.md beside this file.
+Then SYNTHETIC null cohorts: the random forest, fitted on labs that tell nothing, against noise; at most 3 rejections in
+the first 20. The cohorts behind them show what the simulated sets cannot: permutation test and bootstrap interval take
+the fitted models for given, whereas here a model's luck with its training patients is shared by all whom it judges.
+Everything is written to significance_level.json and README.md beside this file.
 """
 
 from __future__ import annotations
@@ -27,7 +29,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from PRRTPredictorCore.cohort.synthetic.plan import SyntheticConfig, plan_cohort
-from PRRTPredictorCore.evaluation.discrimination import Discrimination, FoldScore, MetricSummary, weighted_auroc
+from PRRTPredictorCore.evaluation.discrimination import (
+    Discrimination,
+    FoldScore,
+    MetricSummary,
+    discriminate,
+    weighted_auroc,
+)
 from PRRTPredictorCore.evaluation.significance import compare_families, corrected_resampled_t, paired_permutation
 from PRRTPredictorCore.models.forest import fit_forest
 from PRRTPredictorCore.models.presets import PRESETS
@@ -41,6 +49,7 @@ FOLDS, REPEATS = 3, 5
 PERMUTATIONS = 10_000
 MOST_REJECTED = 0.07
 MOST_FOREST_REJECTIONS = 3
+JUDGED_COHORTS = 20
 FIRST_NULL_SEED = 1000
 PAIR = ("pet_labs", "pet")
 FAMILY = ("pet_labs", "ct_labs", "rf_labs", "pet", "ct")
@@ -195,7 +204,17 @@ def forest_against_noise(seed: int, preset: str) -> dict[str, float]:
     forests = folds_of("rf_labs", splits, rows, y, logit)
     noise = folds_of("pet", splits, rows, y, noise_scores(rng, 0.75, rng.standard_normal(PATIENTS)))
     difference, p = paired_permutation(forests, noise, PERMUTATIONS, seed)
-    return {"seed": seed, "auroc": float(aurocs(forests).mean()), "difference": difference, "p": p}
+    by_fold = aurocs(forests) - aurocs(noise)
+    score = discriminate(forests, seed=seed).auroc
+    return {
+        "seed": seed,
+        "auroc": score.mean,
+        "ci95_low": score.ci95[0],
+        "ci95_high": score.ci95[1],
+        "difference": difference,
+        "p": p,
+        "p_corrected_t": corrected_resampled_t(by_fold, 1.0 / (FOLDS - 1))[1],
+    }
 
 
 TESTS = {
@@ -222,8 +241,11 @@ def table(result: dict) -> str:
         ]
         rows.append(f"| {title} | {' | '.join(cells)} |")
     yes = {True: "yes", False: "**no**"}
-    rejections = sum(one["p"] < 0.05 for one in cohorts)
-    mean = np.mean([one["auroc"] for one in cohorts])
+    judged = sum(one["p"] < 0.05 for one in cohorts[:JUDGED_COHORTS])
+    p, p_t, low, high, auroc = (
+        np.array([one[name] for one in cohorts]) for name in ("p", "p_corrected_t", "ci95_low", "ci95_high", "auroc")
+    )
+    held = np.mean((low <= 0.5) & (high >= 0.5))
     return "\n".join(
         [
             *rows,
@@ -232,9 +254,13 @@ def table(result: dict) -> str:
             f"{REPEATS} repeats, {PERMUTATIONS} permutations",
             f"- The primary test rejects at 0.05 in at most {100 * MOST_REJECTED:.0f} % of every column: "
             f"{yes[verdict['primary_holds_its_level']]}",
-            f"- Random forest (`{result['preset']}`) against noise on {len(cohorts)} SYNTHETIC null cohorts: "
-            f"{rejections} rejections at 0.05, mean AUROC {mean:.3f}; at most {MOST_FOREST_REJECTIONS} of 20: "
+            f"- Random forest (`{result['preset']}`) against noise: in {judged} of the first {JUDGED_COHORTS} SYNTHETIC null "
+            f"cohorts the primary test rejects at 0.05; at most {MOST_FOREST_REJECTIONS}: "
             f"{yes[verdict['forest_rejections_within_limit']]}",
+            f"- **All {len(cohorts)} null cohorts: the primary test rejects in {100 * np.mean(p < 0.05):.0f} % at 0.05 "
+            f"and {100 * np.mean(p < 0.01):.0f} % at 0.01**, the corrected t in {100 * np.mean(p_t < 0.05):.0f} % and "
+            f"{100 * np.mean(p_t < 0.01):.0f} %; the forest's AUROC is {auroc.mean():.3f} on average (sd "
+            f"{auroc.std(ddof=1):.3f}), and its 95 % interval holds 0.5 in {100 * held:.0f} %",
             f"- {result['date']}, {result['machine']}; {result['seconds'] / 60:.0f} min; "
             "`python Testing/Benchmarks/significance_level.py`",
         ]
@@ -252,18 +278,18 @@ def write_readme(text: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", type=int, default=1000, help="simulated sets a scenario")
-    parser.add_argument("--cohorts", type=int, default=20, help="null cohorts with the random forest")
-    parser.add_argument("--preset", default="tuned")
+    parser.add_argument("--cohorts", type=int, default=100, help="null cohorts with the random forest")
+    parser.add_argument("--preset", default="quick", help="of the random forest")
     parser.add_argument("--out", type=Path, default=None, help="write the JSON there and leave README.md alone")
     arguments = parser.parse_args()
     begun = time.monotonic()
     simulated = [simulate(scenario, arguments.sets) for scenario in SCENARIOS]
     seeds = range(FIRST_NULL_SEED, FIRST_NULL_SEED + arguments.cohorts)
     cohorts = [forest_against_noise(seed, arguments.preset) for seed in seeds]
-    rejections = sum(one["p"] < 0.05 for one in cohorts)
+    rejections = sum(one["p"] < 0.05 for one in cohorts[:JUDGED_COHORTS])
     verdict = {
         "primary_holds_its_level": all(one["rejected"]["primary"]["at_0.05"] <= MOST_REJECTED for one in simulated),
-        "forest_rejections_within_limit": rejections <= MOST_FOREST_REJECTIONS * max(1.0, arguments.cohorts / 20),
+        "forest_rejections_within_limit": rejections <= MOST_FOREST_REJECTIONS,
     }
     result = {
         "synthetic": True,
