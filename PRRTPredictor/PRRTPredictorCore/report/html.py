@@ -103,8 +103,9 @@ def make_chapter(entry: ChapterEntry, content: RunContent) -> Chapter | None:
     except (CohortRefused, Cancelled):
         raise
     except PRRTError as problem:
-        where = f" ({problem.where})" if problem.where else ""
-        return Chapter(entry.key, entry.title, missing=(f"{problem.message}{where} {problem.remedy}".strip(),))
+        where = f"[{problem.where}]" if problem.where not in {"", content.run.name} else ""
+        said = " ".join(part for part in (problem.message, where, problem.remedy) if part)
+        return Chapter(entry.key, entry.title, missing=(said,))
 
 
 def render(content: RunContent, chapters: Sequence[PageChapter]) -> str:
