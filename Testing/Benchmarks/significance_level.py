@@ -254,8 +254,8 @@ def table(result: dict) -> str:
             f"{REPEATS} repeats, {PERMUTATIONS} permutations",
             f"- The primary test rejects at 0.05 in at most {100 * MOST_REJECTED:.0f} % of every column: "
             f"{yes[verdict['primary_holds_its_level']]}",
-            f"- Random forest (`{result['preset']}`) against noise: in {judged} of the first {JUDGED_COHORTS} SYNTHETIC null "
-            f"cohorts the primary test rejects at 0.05; at most {MOST_FOREST_REJECTIONS}: "
+            f"- Random forest (`{result['preset']}`) against noise: in {judged} of the first {JUDGED_COHORTS} "
+            f"SYNTHETIC null cohorts the primary test rejects at 0.05; at most {MOST_FOREST_REJECTIONS}: "
             f"{yes[verdict['forest_rejections_within_limit']]}",
             f"- **All {len(cohorts)} null cohorts: the primary test rejects in {100 * np.mean(p < 0.05):.0f} % at 0.05 "
             f"and {100 * np.mean(p < 0.01):.0f} % at 0.01**, the corrected t in {100 * np.mean(p_t < 0.05):.0f} % and "
