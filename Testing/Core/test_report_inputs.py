@@ -16,8 +16,8 @@ from PRRTPredictorCore.models.registry import MODELS
 from PRRTPredictorCore.records import LABS
 from PRRTPredictorCore.report.chapter import Block, Chapter, Folded, Plate, Table, Words
 from PRRTPredictorCore.report.chapters import blood, embeddings
+from PRRTPredictorCore.report.chapters.contributions import direction
 from PRRTPredictorCore.report.content import RunContent, read_content
-from PRRTPredictorCore.report.contributions import direction
 from PRRTPredictorCore.report.figures.embedding import ScoreRow, embedding_map, separation_scores
 from PRRTPredictorCore.report.figures.importance import MODEL_SHAPES, ImportanceRow, importance_rows
 from PRRTPredictorCore.report.style import drawing, new_figure, svg_text

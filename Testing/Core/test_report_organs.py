@@ -20,7 +20,7 @@ from PRRTPredictorCore.report.chapters import organs as chapter
 from PRRTPredictorCore.report.chapters.organs import MOST_ORGANS, organ_blocks
 from PRRTPredictorCore.report.content import RunContent, read_content
 from PRRTPredictorCore.report.figures.organs import OrganProfile, organ_shares_chart
-from PRRTPredictorCore.report.organs import organ_maps
+from PRRTPredictorCore.report.material.organs import organ_maps
 from PRRTPredictorCore.report.request import ReportRequest
 from PRRTPredictorCore.report.style import drawing, new_figure, svg_text
 from PRRTPredictorCore.training.cohortfile import describe_patient

@@ -21,7 +21,7 @@ from PRRTPredictorCore.report.chapter import Chapter, Folded, Plate, Words
 from PRRTPredictorCore.report.chapters.pipeline import chapter
 from PRRTPredictorCore.report.content import read_content
 from PRRTPredictorCore.report.figures.pipeline import MARGIN, WIDTH, pipeline, whole_figure
-from PRRTPredictorCore.report.sketch import sketch_of
+from PRRTPredictorCore.report.material.sketch import sketch_of
 from PRRTPredictorCore.report.style import drawing, new_figure, svg_text
 from PRRTPredictorCore.training.store import CT_ENCODER, WEIGHTS, RunStore
 

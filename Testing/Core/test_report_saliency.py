@@ -23,12 +23,12 @@ from PRRTPredictorCore.models.fusion import FusionNetwork
 from PRRTPredictorCore.models.presets import PRESETS
 from PRRTPredictorCore.models.registry import model_spec
 from PRRTPredictorCore.records import LONG_PFS_FROM, Acquisition, Cohort, CommonGrid, PreparedStudy
-from PRRTPredictorCore.report import gallery
 from PRRTPredictorCore.report.chapter import Chapter, Plate, Table, Words
 from PRRTPredictorCore.report.chapters.saliency import chapter
 from PRRTPredictorCore.report.content import RunContent, read_content
 from PRRTPredictorCore.report.figures.saliency import common_spot, patient_planes
-from PRRTPredictorCore.report.gallery import choose_patients, gallery_models, gather_gallery, prepared_images
+from PRRTPredictorCore.report.material import gallery
+from PRRTPredictorCore.report.material.gallery import choose_patients, gallery_models, gather_gallery, prepared_images
 from PRRTPredictorCore.report.request import EVERYTHING, ReportRequest
 from PRRTPredictorCore.report.style import drawing, png_bytes
 from PRRTPredictorCore.training.cohortfile import RunCohort, write_run_cohort

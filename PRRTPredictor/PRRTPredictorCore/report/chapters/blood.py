@@ -18,10 +18,10 @@ from ...explain.importance import (
 from ...records import LABS
 from ..chapter import Block, Cell, Chapter, Folded, Numbers, Plate, Table, Words
 from ..content import RunContent
-from ..contributions import contributions_plate, contributions_table
 from ..figures.importance import ImportanceRow, importance_rows, model_legend, rows_height
 from ..style import new_figure
 from ..wording import defined, listed, printed, printed_interval
+from .contributions import contributions_plate, contributions_table
 
 KEY, TITLE = "blood", "Blood values"
 GROUP_TITLES: Mapping[str, str] = {"labs": "All blood values", "pet": "SR-PET", "ct": "CT"}

@@ -14,8 +14,8 @@ from ...explain.separation import PERMUTATIONS, PermutedScore, SeparationScores
 from ...models.registry import MODELS
 from ..chapter import Block, Chapter, Folded, Numbers, Plate, Table, Words
 from ..content import RunContent
-from ..embedding_maps import ModelMaps, map_networks
 from ..figures.embedding import ScoreRow, embedding_map, outcome_legend, separation_scores
+from ..material.embedding_maps import ModelMaps, map_networks
 from ..style import new_figure
 from ..wording import capitalised, counted, defined, evidence, listed, printed, printed_interval, printed_p
 

@@ -27,8 +27,8 @@ from ...records import LABS
 from ..chapter import Block, Folded, Numbers, Plate, Table, Words
 from ..content import RunContent
 from ..figures.organs import MOST_MODELS, ROW_INCHES, OrganProfile, organ_shares_chart
-from ..gallery import IMAGE_TITLES, prepared_images
-from ..organs import OrganMaps, organ_maps
+from ..material.gallery import IMAGE_TITLES, prepared_images
+from ..material.organs import OrganMaps, organ_maps
 from ..style import new_figure
 from ..wording import counted, defined, listed, printed, printed_interval
 

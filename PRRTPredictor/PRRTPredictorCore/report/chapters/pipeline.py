@@ -22,7 +22,7 @@ from ...training.store import CT_ENCODER
 from ..chapter import Block, Chapter, Folded, Numbers, Plate, Table, Words
 from ..figures.combinations import ROW, Combination, combinations
 from ..figures.pipeline import MARGIN, WIDTH, pipeline, whole_figure
-from ..sketch import sketch_of
+from ..material.sketch import sketch_of
 from ..style import new_figure
 from ..wording import listed
 

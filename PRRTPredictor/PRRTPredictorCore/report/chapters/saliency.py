@@ -13,7 +13,7 @@ from ...records import LONG_PFS_FROM, RESEARCH_USE_NOTICE
 from ..chapter import Block, Cell, Chapter, Numbers, Plate, Table, Words
 from ..content import RunContent
 from ..figures.saliency import Layer, common_spot, patient_figure
-from ..gallery import (
+from ..material.gallery import (
     IMAGE_TITLES,
     Chosen,
     GalleryPatient,
@@ -23,10 +23,10 @@ from ..gallery import (
     gather_gallery,
     prepared_images,
 )
-from ..gallery_checks import histogram_plate, randomisation_plate
 from ..overlay import SALIENCY_THRESHOLD
 from ..wording import capitalised, defined, listed, printed
 from .organs import organ_blocks
+from .saliency_checks import histogram_plate, randomisation_plate
 
 KEY, TITLE = "saliency", "Where the networks looked"
 

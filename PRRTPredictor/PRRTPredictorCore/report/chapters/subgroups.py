@@ -15,10 +15,10 @@ from ...evaluation.subgroups import (
     analyse_subgroups,
 )
 from ...evaluation.summary import model_title
-from ..categories import Category, acquisition_categories, person_categories
 from ..chapter import Block, Cell, Chapter, Folded, Numbers, Plate, Table, Words
 from ..content import RunContent
 from ..figures.subgroups import MOST_SUBGROUPS, subgroup_differences, subgroup_scores
+from ..material.categories import Category, acquisition_categories, person_categories
 from ..style import new_figure
 from ..wording import counted, defined, evidence, listed, printed, printed_interval, printed_p, with_sign
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from ...cohort.labs import input_title
 from ...models.registry import MODELS
 from ...records import LABS, CohortPatient
-from ..categories import Category
 from ..chapters import CHAPTERS
 from ..content import RunContent
+from ..material.categories import Category
 from ..wording import listed
 from .items import ItemAnswer
 

@@ -10,8 +10,8 @@ from ...cohort.outcome import THRESHOLD_MONTHS
 from ...evaluation.summary import model_title
 from ...models.registry import MODELS
 from ...records import LONG_PFS_FROM
-from ..categories import acquisition_categories, person_categories
 from ..content import RunContent
+from ..material.categories import acquisition_categories, person_categories
 from ..wording import capitalised, counted, listed, minus, percent
 from .facts import (
     CHARACTERISTICS,

@@ -8,8 +8,8 @@ from statistics import quantiles
 from ... import __version__
 from ...evaluation.summary import model_title
 from ...models.registry import MODELS
-from ..categories import acquisition_categories
 from ..content import RunContent
+from ..material.categories import acquisition_categories
 from ..wording import counted, printed, printed_interval
 from .facts import NO_EVALUATION, Answering, left_out, left_to_authors, outcome_counts, pointing, span, within
 from .items import ItemAnswer

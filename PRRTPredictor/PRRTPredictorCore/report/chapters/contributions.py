@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from ..cohort.labs import input_title
-from ..evaluation.summary import model_title
-from ..explain.importance import ContributionSummary
-from .chapter import Numbers, Plate, Table
-from .figures.importance import ImportanceRow, importance_rows, model_legend, rows_height
-from .style import new_figure
-from .wording import capitalised, defined, printed
+from ...cohort.labs import input_title
+from ...evaluation.summary import model_title
+from ...explain.importance import ContributionSummary
+from ..chapter import Numbers, Plate, Table
+from ..figures.importance import ImportanceRow, importance_rows, model_legend, rows_height
+from ..style import new_figure
+from ..wording import capitalised, defined, printed
 
 AGREEING = 0.8
 """Share of the folds that must agree on a direction for it to be told."""

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cohort.table import read_cohort
-from ..errors import Code, CohortRefused, ModelRefused
-from ..evaluation.summary import model_title
-from ..evaluation.survival import predicted_groups
-from ..explain.methods import SaliencyMethod
-from ..imaging.cache import PreparedCohort, prepare_cohort, reopen_cohort
-from ..imaging.preprocess import PreprocessConfig
-from ..models.decoding import decode
-from ..models.registry import MODELS
-from ..records import LABS, PreparedStudy
+from ...cohort.table import read_cohort
+from ...errors import Code, CohortRefused, ModelRefused
+from ...evaluation.summary import model_title
+from ...evaluation.survival import predicted_groups
+from ...explain.methods import SaliencyMethod
+from ...imaging.cache import PreparedCohort, prepare_cohort, reopen_cohort
+from ...imaging.preprocess import PreprocessConfig
+from ...models.decoding import decode
+from ...models.registry import MODELS
+from ...records import LABS, PreparedStudy
 
 if TYPE_CHECKING:
-    from ..explain.saliency import Attributions, SaliencyMaps
-    from ..explain.sanity import RandomisationCheck
-    from ..models.fitted import FittedNetwork
-    from .content import RunContent
+    from ...explain.saliency import Attributions, SaliencyMaps
+    from ...explain.sanity import RandomisationCheck
+    from ...models.fitted import FittedNetwork
+    from ..content import RunContent
 
     _Given = tuple[FittedNetwork, NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]
 
@@ -204,7 +204,7 @@ def gather_gallery(
 def _ask_networks(
     content: RunContent, studies: Mapping[str, PreparedStudy], models: Sequence[str]
 ) -> tuple[dict[tuple[str, str], _Asked], tuple[str, ...]]:
-    from ..models.fitted import FittedNetwork
+    from ...models.fitted import FittedNetwork
 
     tabular = _tabular(content, tuple(studies))
     answers: dict[tuple[str, str], _Asked] = {}
@@ -233,8 +233,8 @@ def _ask_networks(
 
 def _ask(own: _Asked, given: _Given, seed: int) -> None:
     """Add what one network says of one patient."""
-    from ..explain.saliency import attribute
-    from ..explain.sanity import randomisation_check
+    from ...explain.saliency import attribute
+    from ...explain.sanity import randomisation_check
 
     for method, parts in own.parts.items():
         parts.append(attribute(*given, method=method, seed=seed))
@@ -243,8 +243,8 @@ def _ask(own: _Asked, given: _Given, seed: int) -> None:
 
 
 def _looked(model: str, probability: float, study: PreparedStudy, asked: _Asked) -> Looked:
-    from ..explain.saliency import ensemble_saliency, mean_magnitudes
-    from ..explain.sanity import TISSUE_HU, agreement
+    from ...explain.saliency import ensemble_saliency, mean_magnitudes
+    from ...explain.sanity import TISSUE_HU, agreement
 
     tissue = study.ct > TISSUE_HU
     first = next(iter(asked.parts.values()))

@@ -8,16 +8,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from ..cohort.table import read_cohort
-from ..files import cache_folder
-from ..imaging.cache import PreparedCohort
-from ..imaging.preprocess import PreprocessConfig
-from ..imaging.segmentation import OrganShares, organ_shares, read_segmentation
-from ..models.decoding import decode
-from ..records import CommonGrid
+from ...cohort.table import read_cohort
+from ...files import cache_folder
+from ...imaging.cache import PreparedCohort
+from ...imaging.preprocess import PreprocessConfig
+from ...imaging.segmentation import OrganShares, organ_shares, read_segmentation
+from ...models.decoding import decode
+from ...records import CommonGrid
 
 if TYPE_CHECKING:
-    from .content import RunContent
+    from ..content import RunContent
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..evaluation.significance import holm
-from ..evaluation.summary import model_title
-from ..explain.embedding import LAYOUT_FROM, EmbeddingSpace, Floats, layout_distances, umap_layouts
-from ..explain.separation import SeparationScores, separation
-from .content import RunContent
+from ...evaluation.significance import holm
+from ...evaluation.summary import model_title
+from ...explain.embedding import LAYOUT_FROM, EmbeddingSpace, Floats, layout_distances, umap_layouts
+from ...explain.separation import SeparationScores, separation
+from ..content import RunContent
 
 
 @dataclass(frozen=True, eq=False)

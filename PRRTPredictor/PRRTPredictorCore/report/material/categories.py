@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..records import CohortPatient
-from .content import RunContent
+from ...records import CohortPatient
+from ..content import RunContent
 
 OLDER_FROM_YEARS = 65
 """Where the two age groups part: fixed, not fitted to a cohort; the paper's median age is 66."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..cohort.labs import input_title
-from ..models.describe import (
+from ...cohort.labs import input_title
+from ...models.describe import (
     BranchDescription,
     ForestDescription,
     ModelDescription,
     NetworkDescription,
     StageDescription,
 )
-from ..records import LABS
-from .figures.pipeline import Column, Look, Sketch, Step
-from .style import LONG_COLOUR, SHORT_COLOUR
-from .wording import counted
+from ...records import LABS
+from ..figures.pipeline import Column, Look, Sketch, Step
+from ..style import LONG_COLOUR, SHORT_COLOUR
+from ..wording import counted
 
 LAB_UNITS: Mapping[str, str] = {"ast": "U/L", "alt": "U/L", "ggt": "U/L", "cga": "µg/L"}
 IMAGE_UNITS: Mapping[str, str] = {"SR-PET": "SUV", "CT": "HU"}

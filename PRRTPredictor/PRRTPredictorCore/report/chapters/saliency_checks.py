@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..evaluation.summary import model_title
-from ..models.registry import MODELS
-from .chapter import Numbers, Plate
-from .figures.saliency import Histogram, gradient_histogram, randomisation_chart, share_limits, subfigure_axes
-from .gallery import IMAGE_TITLES, Chosen, GalleryPatient
-from .style import new_figure
-from .wording import counted, defined, printed
+from ...evaluation.summary import model_title
+from ...models.registry import MODELS
+from ..chapter import Numbers, Plate
+from ..figures.saliency import Histogram, gradient_histogram, randomisation_chart, share_limits, subfigure_axes
+from ..material.gallery import IMAGE_TITLES, Chosen, GalleryPatient
+from ..style import new_figure
+from ..wording import counted, defined, printed
 
 if TYPE_CHECKING:
-    from .content import RunContent
+    from ..content import RunContent
 
 PANELS_A_ROW = 3
 MUCH, LITTLE = 0.5, 0.2
@@ -73,7 +73,7 @@ def histogram_plate(content: RunContent, chosen: Sequence[Chosen], models: Seque
 
 def patient_histogram(content: RunContent, model: str, code: str, image: str) -> Histogram | None:
     """A model's gradient magnitudes in one patient over the folds that had him held out; None where none stored any."""
-    from ..training.heldout import LOG10_EDGES
+    from ...training.heldout import LOG10_EDGES
 
     counts, voxels = np.zeros(len(LOG10_EDGES) - 1), 0.0
     for fold in content.gradients(model):
