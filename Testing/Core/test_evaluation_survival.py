@@ -49,10 +49,24 @@ def test_by_hand_with_censoring() -> None:
 
 
 @pytest.mark.parametrize("patients", [4, 8, 20, 36, 116])
-def test_a_share_reached_exactly_is_reached(patients: int) -> None:
+def test_where_the_curve_runs_at_a_share_the_middle_counts(patients: int) -> None:
+    # R: quantile(survfit(Surv(1:4, rep(1, 4)) ~ 1), c(.25, .5, .75)) gives 1.5, 2.5, 3.5.
     curve = kaplan_meier(np.arange(1.0, patients + 1), np.ones(patients, bool))
     quartiles = (curve.lower_quartile_months, curve.median_months, curve.upper_quartile_months)
-    assert quartiles == (patients / 4, patients / 2, 3 * patients / 4)
+    assert quartiles == (patients / 4 + 0.5, patients / 2 + 0.5, 3 * patients / 4 + 0.5)
+
+
+@pytest.mark.parametrize("patients", [5, 9, 116, 117])
+def test_without_censoring_the_median_is_the_sample_median(patients: int) -> None:
+    months = np.random.default_rng(patients).uniform(1, 60, patients).round(1)
+    assert kaplan_meier(months, np.ones(patients, bool)).median_months == pytest.approx(np.median(months))
+
+
+def test_a_curve_that_ends_at_a_share_has_reached_it() -> None:
+    # Half of four patients progress, the others are censored later: there is no next step to take the middle to.
+    curve = kaplan_meier(np.array([2.0, 4.0, 7.0, 9.0]), np.array([1, 1, 0, 0], bool))
+    assert curve.median_months == 4.0
+    assert np.isinf(curve.upper_quartile_months)
 
 
 def test_quantiles_never_reached_are_infinite() -> None:

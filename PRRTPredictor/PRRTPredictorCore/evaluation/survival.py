@@ -25,7 +25,7 @@ class KaplanMeier:
     ticks, at_risk : ndarray, shape (A,)
         Months, and the patients still under observation and free of progression just before each.
     median_months, lower_quartile_months, upper_quartile_months : float
-        First time at which survival is at most 0.5, 0.75 and 0.25; infinite when that is not reached.
+        Where survival crosses 0.5, 0.75 and 0.25; infinite when that is not reached (see :func:`survival_quantile`).
     """
 
     times: Floats
@@ -99,32 +99,48 @@ def kaplan_meier(months: Floats, event: NDArray[np.bool_], ticks: Floats | None 
         Months at which the patients at risk are counted; every 6 to 24 months by default.
     """
     from lifelines import KaplanMeierFitter
-    from lifelines.utils import qth_survival_times
 
     months, event = np.asarray(months, dtype=np.float64), np.asarray(event, dtype=bool)
     fitter = KaplanMeierFitter().fit(months, event)
     function, interval = fitter.survival_function_, fitter.confidence_interval_
     ticks = risk_ticks(float(months.max())) if ticks is None else np.asarray(ticks, dtype=np.float64)
 
-    # lifelines multiplies in logarithms, so that a half may come out as a half and a hair: the median would move on.
-    clean = function.round(12)
-
-    def reached(share: float) -> float:
-        return float(np.squeeze(np.asarray(qth_survival_times(share, clean), dtype=np.float64)))
-
+    times, shares = function.index.to_numpy(dtype=np.float64), function.iloc[:, 0].to_numpy(dtype=np.float64)
     return KaplanMeier(
-        times=function.index.to_numpy(dtype=np.float64),
-        survival=function.iloc[:, 0].to_numpy(dtype=np.float64),
+        times=times,
+        survival=shares,
         ci_low=interval.iloc[:, 0].to_numpy(dtype=np.float64),
         ci_high=interval.iloc[:, 1].to_numpy(dtype=np.float64),
         ticks=ticks,
         at_risk=(months[None, :] >= ticks[:, None]).sum(axis=1),
-        median_months=reached(0.5),
-        lower_quartile_months=reached(0.75),
-        upper_quartile_months=reached(0.25),
+        median_months=survival_quantile(times, shares, 0.5),
+        lower_quartile_months=survival_quantile(times, shares, 0.75),
+        upper_quartile_months=survival_quantile(times, shares, 0.25),
         patients=int(months.size),
         events=int(event.sum()),
     )
+
+
+def survival_quantile(times: Floats, survival: Floats, share: float) -> float:
+    """When a Kaplan–Meier curve crosses a share; infinite where it never gets there.
+
+    Where the curve runs exactly at the share for a while, every moment of that stretch would do and its middle is
+    taken, as in R's ``survival`` package (lifelines takes the beginning). So the median of 116 uncensored patients lies
+    between the 58th and the 59th, as any median does.
+
+    Parameters
+    ----------
+    times, survival : ndarray, shape (T,)
+        As in :class:`KaplanMeier`.
+    share : float
+    """
+    # lifelines multiplies in logarithms, so that a half may come out as a half and a hair.
+    at_most, below = (np.flatnonzero(survival <= bound) for bound in (share + 1e-9, share - 1e-9))
+    if not at_most.size:
+        return float("inf")
+    # A curve that stays at the share to its end has no stretch with two ends.
+    ends = (at_most[0], below[0]) if below.size else (at_most[0],)
+    return float(times[list(ends)].mean())
 
 
 def risk_ticks(longest_months: float) -> Floats:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from statistics import quantiles
 
 from ... import __version__
 from ...evaluation.summary import model_title
+from ...evaluation.survival import survival_of
 from ...models.registry import MODELS
 from ..content import RunContent
 from ..material.categories import acquisition_categories
-from ..wording import counted, printed, printed_interval
+from ..wording import counted, listed, printed, printed_interval, printed_months
 from .facts import NO_EVALUATION, Answering, left_out, left_to_authors, outcome_counts, pointing, span, within
 from .items import ItemAnswer
 
@@ -34,11 +34,12 @@ def _flow(content: RunContent) -> ItemAnswer:
     flow = content.cohort.cohort.exclusions
     short, long = outcome_counts(content)
     excluded = sum(one.n for one in flow.excluded)
-    months = sorted(patient.outcome.pfs_months for patient in content.patients.values())
-    q1, middle, q3 = quantiles(months, n=4, method="inclusive") if len(months) > 1 else (months[0],) * 3
+    curve = survival_of([patient.outcome for patient in content.patients.values()])
+    quartiles = [printed_months(each) for each in (curve.lower_quartile_months, curve.upper_quartile_months)]
     return ItemAnswer(
         f"{flow.screened} screened, {excluded} left out, {flow.included} included: {short} with short and {long} with "
-        f"long PFS; median PFS {middle:.1f} months (quartiles {q1:.1f} and {q3:.1f}). Flow chart under “Patients”.",
+        f"long PFS; median PFS {printed_months(curve.median_months)} (quartiles {listed(quartiles)}). Flow chart "
+        "under “Patients”.",
         left_out(content, "patients"),
     )
 
