@@ -402,7 +402,8 @@ def table_of(cohort: Path, target: Path, change: Callable[[Rows], object]) -> Pa
     with (cohort / "cohort.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
-        row.update(pet=str(cohort / row["pet"]), ct=str(cohort / row["ct"]), **{f"{lab}_unit": "" for lab in LABS})
+        row.update({name: str(cohort / row[name]) for name in ("pet", "ct", "organs")})
+        row.update({f"{lab}_unit": "" for lab in LABS})
     change(rows)
     target.mkdir(parents=True, exist_ok=True)
     with (target / "cohort.csv").open("w", encoding="utf-8", newline="") as file:

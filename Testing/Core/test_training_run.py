@@ -277,9 +277,9 @@ def test_cancelling_side_by_side_leaves_no_worker(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"seed": 1}, "--seed"),
-        ({"folds": 3}, "--folds"),
-        ({"repeats": 2}, "--repeats"),
+        ({"seed": 1}, "the seed"),
+        ({"folds": 3}, "the number of folds"),
+        ({"repeats": 2}, "the number of repeats"),
         ({"preset": replace(TINY, epochs=4)}, "preset"),
         ({"extras": ("haemoglobin",)}, "tabular inputs"),
     ],

@@ -97,28 +97,15 @@ def has_both_classes(patients: Sequence[CohortPatient]) -> bool:
 
 
 def require_both_classes(patients: Sequence[CohortPatient], where: str = "") -> None:
-    """Refuse a cohort from which nothing can be learned or measured.
+    """Refuse patients from whom nothing can be learned or measured.
 
     Raises
     ------
     CohortRefused
         TOO_FEW_PATIENTS: nobody is left. ONE_CLASS: everybody has the same outcome.
     """
-    if not patients:
-        raise CohortRefused(
-            Code.TOO_FEW_PATIENTS,
-            "No patient is left after the exclusions.",
-            where=where,
-            remedy="Look at the flow chart of `prrt cohort check`.",
-        )
-    if not has_both_classes(patients):
-        group = "long" if patients[0].outcome.long_pfs else "short"
-        raise CohortRefused(
-            Code.ONE_CLASS,
-            f"All {len(patients)} patients have {group} PFS; there is nothing to tell apart.",
-            where=where,
-            remedy="Add patients of the other group, and check the outcome columns.",
-        )
+    n_long = sum(patient.outcome.long_pfs for patient in patients)
+    require_groups(len(patients) - n_long, n_long, folds=1, where=where)
 
 
 def require_trainable(cohort: Cohort, folds: int) -> None:
@@ -129,12 +116,36 @@ def require_trainable(cohort: Cohort, folds: int) -> None:
     CohortRefused
         TOO_FEW_PATIENTS or ONE_CLASS.
     """
-    require_both_classes(cohort.patients)
     n_long = sum(patient.outcome.long_pfs for patient in cohort.patients)
-    n_short = len(cohort.patients) - n_long
+    require_groups(len(cohort.patients) - n_long, n_long, folds)
+
+
+def require_groups(n_short: int, n_long: int, folds: int, where: str = "") -> None:
+    """Refuse groups too small for every fold to hold a patient of each; the one rule behind all of the above.
+
+    Raises
+    ------
+    CohortRefused
+        TOO_FEW_PATIENTS or ONE_CLASS.
+    """
+    if not n_short + n_long:
+        raise CohortRefused(
+            Code.TOO_FEW_PATIENTS,
+            "No patient is left after the exclusions.",
+            where=where,
+            remedy="Look at the flow chart of `prrt cohort check`.",
+        )
+    if not n_short or not n_long:
+        raise CohortRefused(
+            Code.ONE_CLASS,
+            f"All {n_short + n_long} patients have {'long' if n_long else 'short'} PFS; there is nothing to tell apart.",
+            where=where,
+            remedy="Add patients of the other group, and check the outcome columns.",
+        )
     if min(n_short, n_long) < folds:
         raise CohortRefused(
             Code.TOO_FEW_PATIENTS,
             f"{n_short} patients with short and {n_long} with long PFS are too few for {folds} folds.",
+            where=where,
             remedy=f"Each group needs at least {folds} patients: add patients or use fewer folds.",
         )

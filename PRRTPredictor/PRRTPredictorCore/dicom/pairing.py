@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from ..errors import Code, SuvRefused
 from ..records import LeftOut, Notice, PetCtPair, StudyIndex
@@ -238,11 +239,7 @@ def _pair(match: _Match) -> PetCtPair:
     if not same_frame:
         message = "PET and CT name different frames of reference; check on the fused image that they lie in register."
         notices.append(Notice("FRAME_OF_REFERENCE_DIFFERS", message))
-    if pet.record.study_uid != ct.record.study_uid:
-        message = "PET and CT belong to different studies of one patient; they were paired by date and geometry."
-        notices.append(Notice("STUDY_DIFFERS", message))
-    if pet.record.date and ct.record.date and pet.record.date != ct.record.date:
-        notices.append(Notice("DATE_DIFFERS", "PET and CT were acquired on different days."))
+    notices += examination_notices((pet.record.study_uid, pet.record.date), (ct.record.study_uid, ct.record.date))
     covered = float(pet.box.share_inside(ct.box)[2]) if pet.box and ct.box else 0.0
     if covered < _PART_COVERED:
         message = f"The CT covers {covered:.0%} of the PET from head to foot; only the overlap is used."
@@ -259,3 +256,16 @@ def _pair(match: _Match) -> PetCtPair:
         patient_name=pet.patient_name,
         notices=tuple(notices),
     )
+
+
+def examination_notices(pet: tuple[str, date | None], ct: tuple[str, date | None]) -> tuple[Notice, ...]:
+    """Say when PET and CT, each given as study UID and date, look as if they were not of one examination."""
+    notices = []
+    if pet[0] != ct[0]:
+        message = "PET and CT belong to different DICOM studies; make sure that they are of one examination."
+        notices.append(Notice("STUDY_DIFFERS", message))
+    days = abs((pet[1] - ct[1]).days) if pet[1] and ct[1] else 0
+    if days:
+        apart = "1 day" if days == 1 else f"{days} days"
+        notices.append(Notice("DATE_DIFFERS", f"PET and CT were acquired {apart} apart."))
+    return tuple(notices)

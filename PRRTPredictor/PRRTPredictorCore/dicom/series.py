@@ -17,23 +17,8 @@ from .frames import FrameStack, SeriesScan, Source, decode, scan_series
 from .geometry import SAME_POSITION_MM, SliceGrid, affine, even_grid, resample_slices, slice_normal
 from .headers import day, items, number, text
 from .scan import series_name
+from .suv_tracer import tracer_of
 
-_ELEMENTS = {
-    "CARBON": "C",
-    "NITROGEN": "N",
-    "OXYGEN": "O",
-    "FLUORINE": "F",
-    "SODIUM": "Na",
-    "SCANDIUM": "Sc",
-    "COPPER": "Cu",
-    "GALLIUM": "Ga",
-    "RUBIDIUM": "Rb",
-    "YTTRIUM": "Y",
-    "ZIRCONIUM": "Zr",
-    "IODINE": "I",
-    "TERBIUM": "Tb",
-    "LUTETIUM": "Lu",
-}
 _NO_CONTRAST = re.compile(r"(NONE|NO|N|NIL|WITHOUT.*|NATIVE?|NO[ _-]?CONTRAST.*|NON[ _-]?CONTRAST.*|0)", re.IGNORECASE)
 _MOMENTS = (
     "AcquisitionTime",
@@ -216,7 +201,7 @@ def acquisition_of(header: Dataset) -> Acquisition:
         model=text(header, "ManufacturerModelName"),
         date=day(header, "SeriesDate", "AcquisitionDate", "StudyDate"),
         contrast="unknown" if is_pet else _contrast(header),
-        tracer=_tracer(header) if is_pet else "",
+        tracer=tracer_of(header).name if is_pet else "",
         synthetic=text(header, "QualityControlSubject").upper() == "YES",
     )
 
@@ -231,26 +216,3 @@ def _contrast(header: Dataset) -> YesNo:
         return "no"
     named = agent or items(header, "ContrastBolusAgentSequence") or (number(header, "ContrastBolusVolume") or 0) > 0
     return "yes" if named else "unknown"
-
-
-def _tracer(header: Dataset) -> str:
-    for dose in items(header, "RadiopharmaceuticalInformationSequence")[:1]:
-        name = text(dose, "Radiopharmaceutical") or _meaning(dose, "RadiopharmaceuticalCodeSequence")
-        nuclide = _nuclide(_meaning(dose, "RadionuclideCodeSequence"))
-        written = re.sub(r"[\W_]", "", name).lower()
-        element, _, mass = nuclide.lower().partition("-")
-        known = f"{element}{mass}" in written or f"{mass}{element}" in written
-        return name if known else f"{name} {nuclide}".strip()
-    return text(header, "Radiopharmaceutical")
-
-
-def _meaning(dose: Dataset, keyword: str) -> str:
-    return next((text(code, "CodeMeaning") for code in items(dose, keyword)), "")
-
-
-def _nuclide(meaning: str) -> str:
-    """Shorten "^68^Gallium" (DICOM's way of writing it) to "Ga-68"; leave anything else as it is."""
-    mass, element = re.search(r"\d{2,3}", meaning), re.search(r"[A-Za-z]{2,}", meaning)
-    if not mass or not element or element.group().upper() not in _ELEMENTS:
-        return meaning.replace("^", "")
-    return f"{_ELEMENTS[element.group().upper()]}-{mass.group()}"

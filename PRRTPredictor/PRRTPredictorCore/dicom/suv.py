@@ -107,8 +107,7 @@ def pet_of_stack(stack: FrameStack, scale: SuvScale) -> LoadedSeries:
         As :func:`load_pet`.
     """
     volume, resampled = to_volume(stack, "PT", "SUVbw", scale.factors)
-    series = loaded_series(volume, stack.headers[0], scale.notices + resampled)
-    return replace(series, suv=scale.report, acquisition=replace(series.acquisition, tracer=scale.report.tracer))
+    return replace(loaded_series(volume, stack.headers[0], scale.notices + resampled), suv=scale.report)
 
 
 def suv_scale(headers: Sequence[Dataset]) -> SuvScale:

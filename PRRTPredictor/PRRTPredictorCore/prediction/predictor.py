@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..cohort.labs import lab_notices
+from ..dicom.pairing import examination_notices
 from ..errors import Code, InputRefused
 from ..imaging.mapping import to_pet_geometry
 from ..imaging.preprocess import prepare_study
@@ -133,7 +134,9 @@ def predict(
     step("ensemble")
     notices = (
         *study.notices,
-        *pairing_notices(loaded_pet, loaded_ct),
+        *examination_notices(
+            (loaded_pet.study_uid, loaded_pet.acquisition.date), (loaded_ct.study_uid, loaded_ct.acquisition.date)
+        ),
         *lab_notices(patient.labs),
         *range_notices(
             bundle.metadata.training_ranges, study, dict(zip(bundle.metadata.tabular_names, tabular, strict=True))
@@ -203,18 +206,6 @@ def ask_ensemble(bundle: LoadedBundle, study: PreparedStudy, tabular: np.ndarray
     return EnsembleAnswer(
         1.0 / (1.0 + np.exp(-logits)), network_contributions(answers, names), gradient_saliency(answers)
     )
-
-
-def pairing_notices(pet: LoadedSeries, ct: LoadedSeries) -> tuple[Notice, ...]:
-    """Say when PET and CT look as if they were not of one examination."""
-    notices = []
-    if pet.study_uid != ct.study_uid:
-        notices.append(Notice("STUDY_DIFFERS", "PET and CT belong to different DICOM studies."))
-    pet_date, ct_date = pet.acquisition.date, ct.acquisition.date
-    if pet_date and ct_date and pet_date != ct_date:
-        days = abs((pet_date - ct_date).days)
-        notices.append(Notice("DATE_DIFFERS", f"PET and CT were acquired {days} days apart."))
-    return tuple(notices)
 
 
 def model_notices(bundle: LoadedBundle) -> tuple[Notice, ...]:

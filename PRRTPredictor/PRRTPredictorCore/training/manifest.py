@@ -10,9 +10,11 @@ from typing import Any
 
 from ..errors import Code, ModelRefused
 from ..files import write_json
+from ..imaging.preprocess import PreprocessConfig
 from ..models.decoding import decode
 from ..models.presets import Preset
-from ..records import RESEARCH_USE_NOTICE
+from ..models.registry import MODELS
+from ..records import LABS, RESEARCH_USE_NOTICE
 from .files import read_json
 
 SCHEMA = 1
@@ -85,6 +87,10 @@ class Manifest:
         """The preset as it was used, whatever the installed presets say by now."""
         return decode(Preset, json.loads(json.dumps(self.preset_values)))
 
+    def preprocess_record(self) -> PreprocessConfig:
+        """How the images were prepared."""
+        return decode(PreprocessConfig, json.loads(json.dumps(self.preprocess)))
+
     @property
     def fits(self) -> int:
         """How many fits the whole protocol has."""
@@ -113,22 +119,32 @@ def read_manifest(run: Path) -> Manifest:
         )
     content = read_json(run / MANIFEST_NAME)
     try:
-        if content["schema"] != SCHEMA:
-            raise ValueError("schema")
-        values = {name: content[name] for name in Manifest.__dataclass_fields__}
-        values["models"] = tuple(values["models"])
-        values["feature_names"] = tuple(values["feature_names"])
-        values["pretrained"] = PretrainedSource(**values["pretrained"]) if values["pretrained"] else None
-        manifest = Manifest(**values)
-        manifest.preset_record()
+        manifest = decode(Manifest, {name: content[name] for name in Manifest.__dataclass_fields__})
+        _require_possible(manifest)
         return manifest
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+    except (KeyError, TypeError, ValueError) as problem:
         raise ModelRefused(
             Code.RUN_MISMATCH,
-            "manifest.json was written by another version of PRRTPredictor.",
+            "manifest.json is damaged, or was written by another version of PRRTPredictor.",
             where=run.name,
-            remedy="Use the version that made the run, or train into a new folder.",
+            remedy="Restore the run folder from a copy, use the version that made the run, or train into a new folder.",
         ) from problem
+
+
+def _require_possible(manifest: Manifest) -> None:
+    """Refuse, as a ValueError, what no run of this version says of itself."""
+    manifest.preset_record()
+    manifest.preprocess_record()
+    if (
+        manifest.schema != SCHEMA
+        or not manifest.models
+        or len(set(manifest.models)) < len(manifest.models)
+        or not set(manifest.models) <= set(MODELS)
+        or manifest.feature_names[: len(LABS)] != LABS
+        or manifest.folds < 2
+        or manifest.repeats < 1
+    ):
+        raise ValueError("not a run of this version")
 
 
 def check_same_run(stored: Manifest, asked: Manifest, where: str) -> None:
@@ -145,11 +161,11 @@ def check_same_run(stored: Manifest, asked: Manifest, where: str) -> None:
         words
         for words, before, now in (
             ("the cohort's data", stored.data_sha256, asked.data_sha256),
-            ("--preset", stored.preset, asked.preset),
+            ("the preset", stored.preset, asked.preset),
             ("the preset's values", _plain(stored.preset_values), _plain(asked.preset_values)),
-            ("--folds", stored.folds, asked.folds),
-            ("--repeats", stored.repeats, asked.repeats),
-            ("--seed", stored.seed, asked.seed),
+            ("the number of folds", stored.folds, asked.folds),
+            ("the number of repeats", stored.repeats, asked.repeats),
+            ("the seed", stored.seed, asked.seed),
             ("the tabular inputs", stored.feature_names, asked.feature_names),
             ("the image preparation", stored.preprocess_digest, asked.preprocess_digest),
             ("the pretrained CT encoder", *_comparable(stored.pretrained, asked.pretrained)),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..cohort.eligibility import require_groups
 from ..errors import Code, CohortRefused, ModelRefused
 from ..files import write_json
 from .files import read_json
@@ -62,7 +63,9 @@ def make_splits(
     """
     from sklearn.model_selection import RepeatedStratifiedKFold
 
-    _check_classes(codes, y, folds)
+    _require_one_row_each(codes)
+    n_long = sum(one == 1 for one in y)
+    require_groups(len(y) - n_long, n_long, folds)
     order = np.argsort(np.asarray(codes, dtype=str), kind="stable")
     sorted_codes = [codes[index] for index in order]
     sorted_y = np.asarray(y, dtype=np.int64)[order]
@@ -127,35 +130,12 @@ def read_splits(path: Path) -> tuple[Split, ...]:
         ) from problem
 
 
-def _check_classes(codes: Sequence[str], y: Sequence[int], folds: int) -> None:
+def _require_one_row_each(codes: Sequence[str]) -> None:
     if len(set(codes)) != len(codes):
         raise CohortRefused(
             Code.COHORT_DUPLICATE,
             "A patient stands in the cohort more than once, so training and held-out patients could overlap.",
             remedy="Keep one row a patient in cohort.csv.",
-        )
-    n_long = int(np.sum(np.asarray(y, dtype=np.int64) == 1))
-    n_short = len(codes) - n_long
-    if len(codes) < 2 * folds:
-        raise CohortRefused(
-            Code.TOO_FEW_PATIENTS,
-            f"{len(codes)} patients cannot be divided into {folds} folds with both outcomes in each.",
-            remedy="Add patients or use fewer folds.",
-        )
-    if n_long == 0 or n_short == 0:
-        only = "long" if n_short == 0 else "short"
-        raise CohortRefused(
-            Code.ONE_CLASS,
-            f"All {len(codes)} patients have {only} progression-free survival; there is nothing to tell apart.",
-            remedy="Include patients of both outcomes (short: at most one year, long: more).",
-        )
-    if min(n_long, n_short) < folds:
-        raise CohortRefused(
-            Code.TOO_FEW_PATIENTS,
-            f"{n_short} short and {n_long} long patients cannot be divided into {folds} folds with both outcomes in "
-            "each.",
-            remedy=f"At least {folds} patients of each outcome are needed for {folds} folds: add some, or use "
-            "fewer folds.",
         )
 
 
