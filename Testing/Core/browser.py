@@ -21,6 +21,7 @@ FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
+    "--disable-dev-shm-usage",  # a container's /dev/shm is too small for a long page
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -36,10 +37,16 @@ def find_browser() -> str | None:
     if named:
         return named
     for name in NAMES:
-        if found := shutil.which(name):
+        if (found := shutil.which(name)) and _runs(found):
             return found
     folder = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / ".cache" / "ms-playwright")
     return next((str(found) for inner in PLAYWRIGHT for found in sorted(folder.glob(f"chromium*/{inner}"))), None)
+
+
+def _runs(program: str) -> bool:
+    """Whether it is a browser: Ubuntu's chromium-browser may be no more than advice to install a snap."""
+    asked = subprocess.run([program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_S)
+    return asked.returncode == 0
 
 
 class Tab:

@@ -122,3 +122,18 @@ def test_landmarks_are_named_and_links_lead_somewhere(tab: Tab) -> None:
 def test_a_browser_that_is_named_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PRRT_TEST_BROWSER", str(tmp_path / "mine"))
     assert find_browser() == str(tmp_path / "mine")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a shell script")
+def test_a_program_that_only_advises_to_install_a_browser_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    advice = tmp_path / "chromium-browser"
+    advice.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    advice.chmod(0o755)
+    monkeypatch.delenv("PRRT_TEST_BROWSER", raising=False)
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_browser() is None
+    advice.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
+    assert find_browser() == str(advice)
