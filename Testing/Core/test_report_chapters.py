@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from report_blocks import all_said, leaves, made_chapter, plates, tables
 from report_runs import made_run
 
 from PRRTPredictorCore.evaluation.discrimination import METRICS, MetricSummary
 from PRRTPredictorCore.evaluation.significance import PairedComparison
-from PRRTPredictorCore.report.chapter import Block, Cards, Chapter, Folded, Numbers, Plate, Table, Words
+from PRRTPredictorCore.report.chapter import Cards, Chapter, Numbers, Plate, Table
 from PRRTPredictorCore.report.chapters.brief import headline_in_words
 from PRRTPredictorCore.report.chapters.patients import patients_table
 from PRRTPredictorCore.report.chapters.results import PAPER_TABLE_TWO, marks_in_words, significance_marks
@@ -48,34 +49,7 @@ def contents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunContent]:
 
 
 def made(content: RunContent, key: str) -> Chapter:
-    with drawing(key):
-        found = import_module(f"PRRTPredictorCore.report.chapters.{key}").chapter(content)
-    assert isinstance(found, Chapter)
-    return found
-
-
-def leaves(blocks: Iterable[Block]) -> list[Block]:
-    return [leaf for block in blocks for leaf in (leaves(block.blocks) if isinstance(block, Folded) else [block])]
-
-
-def plate(chapter: Chapter, key: str) -> Plate:
-    return next(one for one in leaves(chapter.blocks) if isinstance(one, Plate) and one.key == key)
-
-
-def table(chapter: Chapter, key: str) -> Table:
-    return next(one for one in leaves(chapter.blocks) if isinstance(one, Table) and one.key == key)
-
-
-def words_of(chapter: Chapter) -> str:
-    told = list(chapter.missing)
-    for block in leaves(chapter.blocks):
-        if isinstance(block, Plate):
-            told += [block.title, block.alt, block.text]
-        elif isinstance(block, Table):
-            told += [block.title, block.note, *block.header, *(cell for row in block.rows for cell in row)]
-        elif isinstance(block, Words):
-            told += [block.heading, *block.lines]
-    return " ".join(told)
+    return made_chapter(import_module(f"PRRTPredictorCore.report.chapters.{key}").chapter, content)
 
 
 def records(numbers: Numbers | None) -> list[dict[str, Any]]:
@@ -89,9 +63,9 @@ def test_a_chapter_copes_with_the_run(contents: dict[str, RunContent], run: str,
     chapter = made(contents[run], key)
     assert chapter.key == key
     assert chapter.blocks
-    keys = [one.key for one in leaves(chapter.blocks) if isinstance(one, Plate | Table)]
+    keys = [one.key for one in leaves(chapter) if isinstance(one, Plate | Table)]
     assert len(keys) == len(set(keys))
-    for block in leaves(chapter.blocks):
+    for block in leaves(chapter):
         if isinstance(block, Plate):
             assert len(block.alt) > 40
             with drawing(block.key):
@@ -102,8 +76,8 @@ def test_a_chapter_copes_with_the_run(contents: dict[str, RunContent], run: str,
             numbers = records(block.numbers)
             assert numbers
             assert all(math.isfinite(cell) for row in numbers for cell in row.values() if isinstance(cell, float))
-    assert not {"nan", "inf", "[nan,", "-inf"} & set(words_of(chapter).lower().split())
-    assert "P-0" not in words_of(chapter)
+    assert not {"nan", "inf", "[nan,", "-inf"} & set(all_said(chapter).lower().split())
+    assert "P-0" not in all_said(chapter)
 
 
 def test_the_brief_counts_patients_and_says_what_the_headline_reached(contents: dict[str, RunContent]) -> None:
@@ -114,19 +88,19 @@ def test_the_brief_counts_patients_and_says_what_the_headline_reached(contents: 
     cards = {name: value for name, value, _ in first.cards}
     assert cards["Patients"] == "36"
     assert cards["Finished fits"] == "42"
-    assert f"AUROC of {content.headline.auroc.mean:.2f}" in words_of(chapter)
-    assert "1 fit collapsed" in words_of(chapter)
+    assert f"AUROC of {content.headline.auroc.mean:.2f}" in all_said(chapter)
+    assert "1 fit collapsed" in all_said(chapter)
     assert chapter.missing == ()
 
 
 def test_without_evidence_the_brief_says_so(contents: dict[str, RunContent]) -> None:
-    assert "no evidence that it does better than chance" in words_of(made(contents["collapsed"], "brief"))
-    assert "the only model with results" in words_of(made(contents["collapsed"], "brief"))
+    assert "no evidence that it does better than chance" in all_said(made(contents["collapsed"], "brief"))
+    assert "the only model with results" in all_said(made(contents["collapsed"], "brief"))
     head = contents["whole"].headline
     worse = type(head)(head.model, head.folds, _metric(0.3, 0.2, 0.4), head.auprc, head.accuracy)
-    assert "worse than chance" in " ".join(headline_in_words(worse))
+    assert "worse than chance" in " ".join(headline_in_words(worse, 3))
     unknown = type(head)(head.model, head.folds, _metric(*(math.nan,) * 3), head.auprc, head.accuracy)
-    assert "could not be scored" in " ".join(headline_in_words(unknown))
+    assert "could not be scored" in " ".join(headline_in_words(unknown, 3))
 
 
 def test_a_partial_run_says_what_is_missing(contents: dict[str, RunContent]) -> None:
@@ -139,13 +113,13 @@ def test_a_partial_run_says_what_is_missing(contents: dict[str, RunContent]) -> 
 
 def test_the_flow_chart_and_table_one_count_the_same_patients(contents: dict[str, RunContent]) -> None:
     chapter = made(contents["whole"], "patients")
-    flow = {row["criterion"]: row["patients"] for row in records(plate(chapter, "flow").numbers)}
+    flow = {row["criterion"]: row["patients"] for row in records(plates(chapter)["flow"].numbers)}
     left_out = sum(flow[name] for name in ("prior_prrt", "event", "refused"))
     assert flow["screened"] == left_out + flow["included"] == 46
-    first = records(table(chapter, "patients").numbers)[0]
+    first = records(tables(chapter)["patients"].numbers)[0]
     assert first["all_count"] == flow["included"] == 36
     assert (first["short_count"], first["long_count"]) == (flow["short"], flow["long"])
-    scanners = [row for row in records(table(chapter, "acquisition").numbers) if row["section"] == "Scanner"]
+    scanners = [row for row in records(tables(chapter)["acquisition"].numbers) if row["section"] == "Scanner"]
     assert sum(row["all"] for row in scanners) == 36
     assert all(row["short"] + row["long"] == row["all"] for row in scanners)
     assert scanners[0]["p"] == pytest.approx(scanners[1]["p"])  # of two categories, each is the other's complement
@@ -170,7 +144,7 @@ def test_the_papers_table_two_is_quoted_rightly() -> None:
 
 
 def test_censored_patients_are_counted_beside_the_curve(contents: dict[str, RunContent]) -> None:
-    curve = plate(made(contents["whole"], "patients"), "cohort-survival")
+    curve = plates(made(contents["whole"], "patients"))["cohort-survival"]
     assert "7 patients without an event (censored) are not in this curve" in curve.text
     assert {row["censored_left_out"] for row in records(curve.numbers)} == {7}
     assert "At risk: 36 at 0" in curve.alt
@@ -185,18 +159,18 @@ def test_unknown_acquisition_is_reported_as_missing(tmp_path: Path) -> None:
     chapter = made(read_content(run), "patients")
     assert any("scanner" in line for line in chapter.missing)
     assert any("contrast_ct" in line for line in chapter.missing)
-    assert ("unknown", "12 (100 %)") in [row[:2] for row in table(chapter, "acquisition").rows]
+    assert ("unknown", "12 (100 %)") in [row[:2] for row in tables(chapter)["acquisition"].rows]
 
 
 def test_every_fold_stands_behind_the_bars_and_collapsed_ones_are_named(contents: dict[str, RunContent]) -> None:
     content = contents["whole"]
     chapter = made(content, "results")
-    folds = records(plate(chapter, "performance").numbers)
+    folds = records(plates(chapter)["performance"].numbers)
     assert len(folds) == 7 * 6
     assert [(row["model"], row["repeat"], row["fold"]) for row in folds if row["collapsed"]] == [("pet", 0, 1)]
-    assert "SR-PET: 0-1" in words_of(chapter)
-    assert "Hollow points are collapsed fits" in words_of(chapter)
-    printed_table = table(chapter, "results")
+    assert "SR-PET: 0-1" in all_said(chapter)
+    assert "Hollow points are collapsed fits" in all_said(chapter)
+    printed_table = tables(chapter)["results"]
     assert {(row["model"], row["metric"]) for row in records(printed_table.numbers)} == {
         (name, metric) for name in PAPER_TABLE_TWO for metric in METRICS
     }
@@ -205,32 +179,36 @@ def test_every_fold_stands_behind_the_bars_and_collapsed_ones_are_named(contents
     assert printed_rows["SR-PET"].startswith(f"{pet.auroc.mean:.2f} ± {pet.auroc.se:.2f}\n[")
 
 
-def test_brackets_stand_for_the_primary_test_alone() -> None:
+def test_brackets_need_both_tests() -> None:
     tests = [
         _paired("pet_labs", "pet", p_holm=0.0004, p_other=0.5),
         _paired("ct_labs", "ct", p_holm=0.051, p_other=0.0001),
-        _paired("pet_ct_labs", "ct_labs", p_holm=0.03, p_other=0.9, difference=-0.1),
+        _paired("pet_ct_labs", "ct_labs", p_holm=0.03, p_other=0.002, difference=-0.1),
+        _paired("pet_ct_labs", "pet_labs", p_holm=0.0004, p_other=0.0009),
     ]
-    assert [(mark.model, mark.symbol) for mark in significance_marks(tests)] == [
-        ("pet_labs", "***"),
-        ("pet_ct_labs", "*"),
+    assert [(mark.model, mark.reference, mark.symbol) for mark in significance_marks(tests)] == [
+        ("pet_ct_labs", "ct_labs", "*"),
+        ("pet_ct_labs", "pet_labs", "***"),
     ]
     told = marks_in_words(tests)
-    assert "SR-PET + labs above SR-PET (p < 0.001)" in told
-    assert "SR-PET + CT + labs below CT + labs (p = 0.030)" in told
-    assert "none of the 1 planned comparison does" in marks_in_words(tests[1:2])
-    assert "evidence" in marks_in_words(tests[1:2])
+    assert "SR-PET + CT + labs below CT + labs (p = 0.030, corrected t = 0.002)" in told
+    assert (
+        "only in these fits and without a bracket: SR-PET + labs above SR-PET (p < 0.001, corrected t = 0.50)" in told
+    )
+    alone = marks_in_words(tests[1:2])
+    assert "No bracket is drawn: no evidence" in alone
+    assert "the one planned comparison" in alone
     assert marks_in_words([]) == ""
 
 
 def test_the_reader_chooses_whose_curves_are_drawn(contents: dict[str, RunContent]) -> None:
     def drawn(content: RunContent) -> set[object]:
-        return {row["model"] for row in records(plate(made(content, "results"), "curves").numbers)}
+        return {row["model"] for row in records(plates(made(content, "results"))["curves"].numbers)}
 
     assert drawn(contents["whole"]) == {"pet_ct_labs_pretrained", "rf_labs"}
     chosen = read_content(contents["whole"].run, ReportRequest(compare=("pet", "ct")))
     assert drawn(chosen) == {"pet", "ct"}
-    text = plate(made(chosen, "results"), "curves").text
+    text = plates(made(chosen, "results"))["curves"].text
     assert "6 folds of SR-PET and 6 folds of CT" in text
 
 
@@ -240,28 +218,28 @@ def test_stopped_fits_are_named(tmp_path: Path) -> None:
     done.write_text(
         json.dumps(json.loads(done.read_text(encoding="utf-8")) | {"reason": "out of memory"}), encoding="utf-8"
     )
-    assert "SR-PET, fold 0-2: out of memory" in words_of(made(read_content(run), "results"))
+    assert "SR-PET, fold 0-2: out of memory" in all_said(made(read_content(run), "results"))
 
 
 def test_each_patient_stands_once_behind_the_predicted_groups(contents: dict[str, RunContent]) -> None:
     chapter = made(contents["whole"], "survival")
-    rows = records(table(chapter, "group-survival").numbers)
+    rows = records(tables(chapter)["group-survival"].numbers)
     assert [row["model"] for row in rows] == list(PAPER_TABLE_TWO)
     assert all(row["long_n"] + row["short_n"] == 36 for row in rows)
-    others = {row["model"] for row in records(plate(chapter, "predicted-survival-others").numbers)}
+    others = {row["model"] for row in records(plates(chapter)["predicted-survival-others"].numbers)}
     assert others == set(PAPER_TABLE_TWO) - {"pet_ct_labs_pretrained"}
-    assert "not a second proof" in words_of(chapter)
-    alone = words_of(made(contents["collapsed"], "survival"))
+    assert "not a second proof" in all_said(chapter)
+    alone = all_said(made(contents["collapsed"], "survival"))
     assert "puts everyone into one group" in alone
 
 
 def test_probabilities_are_judged_for_every_model(contents: dict[str, RunContent]) -> None:
     chapter = made(contents["whole"], "probabilities")
-    rows = records(table(chapter, "calibrations").numbers)
+    rows = records(tables(chapter)["calibrations"].numbers)
     assert [row["model"] for row in rows] == list(PAPER_TABLE_TWO)
-    curves = {row["curve"] for row in records(plate(chapter, "calibration").numbers)}
+    curves = {row["curve"] for row in records(plates(chapter)["calibration"].numbers)}
     assert curves == {"calibration", "decision"}
-    assert "no slope, because the predictions hardly vary" in words_of(made(contents["collapsed"], "probabilities"))
+    assert "no slope, because the predictions hardly vary" in all_said(made(contents["collapsed"], "probabilities"))
 
 
 def test_numbers_in_words() -> None:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from report_blocks import leaves, made_chapter, words_of
 from report_runs import made_run
 
 from PRRTPredictorCore.explain import embedding
 from PRRTPredictorCore.explain.separation import PermutedScore
 from PRRTPredictorCore.models.registry import MODELS
 from PRRTPredictorCore.records import LABS
-from PRRTPredictorCore.report.chapter import Block, Chapter, Folded, Plate, Table, Words
+from PRRTPredictorCore.report.chapter import Chapter, Plate, Table
 from PRRTPredictorCore.report.chapters import blood, embeddings
 from PRRTPredictorCore.report.chapters.contributions import direction
-from PRRTPredictorCore.report.content import RunContent, read_content
+from PRRTPredictorCore.report.content import read_content
 from PRRTPredictorCore.report.figures.embedding import ScoreRow, embedding_map, separation_scores
 from PRRTPredictorCore.report.figures.importance import MODEL_SHAPES, ImportanceRow, importance_rows
 from PRRTPredictorCore.report.style import drawing, new_figure, svg_text
@@ -59,34 +59,8 @@ def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     path.write_bytes(stream.getvalue())
 
 
-def made(maker: Callable[[RunContent], Chapter | None], run: Path) -> Chapter | None:
-    with drawing():
-        chapter = maker(read_content(run))
-        for block in all_blocks(chapter.blocks if chapter else ()):
-            if isinstance(block, Plate):
-                assert len(svg_text(block.figure)) > 2000
-                assert block.alt
-                assert block.numbers is not None
-            if isinstance(block, Plate | Table) and block.numbers is not None:
-                assert block.numbers.rows
-                assert all(len(row) == len(block.numbers.columns) for row in block.numbers.rows)
-                assert not any(isinstance(cell, float) and np.isnan(cell) for row in block.numbers.rows for cell in row)
-            if isinstance(block, Table):
-                assert all(len(row) in (1, len(block.header)) for row in block.rows)
-        return chapter
-
-
-def all_blocks(blocks: tuple[Block, ...]) -> list[Block]:
-    inner = [each for block in blocks if isinstance(block, Folded) for each in block.blocks]
-    return [*blocks, *inner]
-
-
-def words(chapter: Chapter) -> str:
-    return " ".join(line for block in chapter.blocks if isinstance(block, Words) for line in block.lines)
-
-
 def keys(chapter: Chapter) -> list[str]:
-    return [block.key for block in all_blocks(chapter.blocks) if isinstance(block, Plate | Table)]
+    return [leaf.key for leaf in leaves(chapter) if isinstance(leaf, Plate | Table)]
 
 
 @pytest.fixture(autouse=True)
@@ -140,10 +114,10 @@ def test_every_model_has_a_shape_of_its_own():
 
 
 def test_every_network_is_mapped_with_the_other_seeds_folded(tmp_path):
-    chapter = made(embeddings.chapter, filled_run(tmp_path / "run", repeats=3))
+    chapter = made_chapter(embeddings.chapter, filled_run(tmp_path / "run", repeats=3))
     assert chapter is not None
     assert not chapter.missing
-    assert "Clear evidence for" in words(chapter)
+    assert "Clear evidence for" in words_of(chapter)
     assert [key for key in keys(chapter) if key.startswith("embedding-seeds-")] == [
         f"embedding-seeds-{name}" for name, spec in MODELS.items() if spec.kind == "network"
     ]
@@ -154,15 +128,15 @@ def test_every_network_is_mapped_with_the_other_seeds_folded(tmp_path):
 
 def test_without_separation_it_says_no_evidence(tmp_path):
     run = filled_run(tmp_path / "run", ["pet", "pet_labs"], repeats=3, separated=False)
-    chapter = made(embeddings.chapter, run)
+    chapter = made_chapter(embeddings.chapter, run)
     assert chapter is not None
-    assert "No evidence for SR-PET and SR-PET + labs" in words(chapter)
+    assert "No evidence for SR-PET and SR-PET + labs" in words_of(chapter)
 
 
 def test_few_repeats_give_a_map_a_fold(tmp_path):
-    chapter = made(embeddings.chapter, filled_run(tmp_path / "run", ["pet", "ct_labs"], folds=2, repeats=1))
+    chapter = made_chapter(embeddings.chapter, filled_run(tmp_path / "run", ["pet", "ct_labs"], folds=2, repeats=1))
     assert chapter is not None
-    assert "each fold of the first repeat" in words(chapter)
+    assert "each fold of the first repeat" in words_of(chapter)
     assert keys(chapter) == ["embedding-maps", "embedding-scores", "embedding-scores-table"]
 
 
@@ -170,29 +144,29 @@ def test_collapsed_embeddings_and_partial_runs_are_named(tmp_path):
     run = filled_run(
         tmp_path / "run", ["rf_labs", "pet", "ct"], repeats=3, flat="pet", unfinished=[("ct", 2, 0), ("ct", 2, 1)]
     )
-    chapter = made(embeddings.chapter, run)
+    chapter = made_chapter(embeddings.chapter, run)
     assert chapter is not None
     assert len(chapter.missing) == 1
     assert "Embeddings of SR-PET" in chapter.missing[0]
-    assert "CT" in words(chapter)
-    flat_alone = made(embeddings.chapter, filled_run(tmp_path / "flat", ["pet"], flat="pet"))
+    assert "CT" in words_of(chapter)
+    flat_alone = made_chapter(embeddings.chapter, filled_run(tmp_path / "flat", ["pet"], flat="pet"))
     assert flat_alone is not None
     assert not flat_alone.blocks
 
 
 def test_tiny_cohorts_are_scored_but_not_mapped(tmp_path):
-    chapter = made(embeddings.chapter, filled_run(tmp_path / "run", ["pet"], patients=12, repeats=1))
+    chapter = made_chapter(embeddings.chapter, filled_run(tmp_path / "run", ["pet"], patients=12, repeats=1))
     assert chapter is not None
     assert keys(chapter) == ["embedding-scores", "embedding-scores-table"]
     assert "at least 8 patients" in chapter.missing[0]
 
 
 def test_a_run_without_networks_has_no_such_chapter(tmp_path):
-    assert made(embeddings.chapter, filled_run(tmp_path / "run", ["rf_labs"])) is None
+    assert embeddings.chapter(read_content(filled_run(tmp_path / "run", ["rf_labs"]))) is None
 
 
 def test_a_run_that_kept_no_embeddings_says_so(tmp_path):
-    chapter = made(embeddings.chapter, made_run(tmp_path / "run", ["pet"]))
+    chapter = made_chapter(embeddings.chapter, made_run(tmp_path / "run", ["pet"]))
     assert chapter is not None
     assert "kept none" in chapter.missing[0]
 
@@ -201,7 +175,7 @@ def test_a_run_that_kept_no_embeddings_says_so(tmp_path):
 
 
 def test_both_methods_stand_beside_each_other(tmp_path):
-    chapter = made(blood.chapter, filled_run(tmp_path / "run"))
+    chapter = made_chapter(blood.chapter, filled_run(tmp_path / "run"))
     assert chapter is not None
     assert keys(chapter) == [
         "importance-auroc-drop",
@@ -211,30 +185,30 @@ def test_both_methods_stand_beside_each_other(tmp_path):
         "importance-contributions-table",
     ]
     assert [line for line in chapter.missing if "Random forest" in line]  # made forests keep no contributions
-    told = words(chapter)
+    told = words_of(chapter)
     assert "SR-PET + labs: " in told
     assert "SR-PET: " not in told  # an image alone
 
 
 def test_inputs_that_cost_nothing_have_no_evidence(tmp_path):
-    chapter = made(blood.chapter, filled_run(tmp_path / "run", ["pet_labs"]))
+    chapter = made_chapter(blood.chapter, filled_run(tmp_path / "run", ["pet_labs"]))
     assert chapter is not None
-    sentence = words(chapter).split("SR-PET + labs: ")[1]
+    sentence = words_of(chapter).split("SR-PET + labs: ")[1]
     assert "no evidence that it rests on AST" in sentence
 
 
 def test_the_forest_alone_is_enough(tmp_path):
-    chapter = made(blood.chapter, filled_run(tmp_path / "run", ["rf_labs"], folds=2, repeats=1))
+    chapter = made_chapter(blood.chapter, filled_run(tmp_path / "run", ["rf_labs"], folds=2, repeats=1))
     assert chapter is not None
     assert "importance-auroc-drop" in keys(chapter)
 
 
 def test_a_run_without_blood_values_has_no_such_chapter(tmp_path):
-    assert made(blood.chapter, filled_run(tmp_path / "run", ["pet", "ct"])) is None
+    assert blood.chapter(read_content(filled_run(tmp_path / "run", ["pet", "ct"]))) is None
 
 
 def test_a_run_that_kept_no_answers_shows_contributions_and_says_what_is_missing(tmp_path):
-    chapter = made(blood.chapter, made_run(tmp_path / "run", ["pet_labs"]))
+    chapter = made_chapter(blood.chapter, made_run(tmp_path / "run", ["pet_labs"]))
     assert chapter is not None
     assert keys(chapter) == ["importance-contributions", "importance-contributions-table"]
     assert "6 of 6 finished fits kept no answers" in chapter.missing[0]
@@ -243,7 +217,7 @@ def test_a_run_that_kept_no_answers_shows_contributions_and_says_what_is_missing
 def test_a_fit_that_learnt_nothing_is_named(tmp_path):
     run = filled_run(tmp_path / "run", ["pet_labs"])
     (run / "folds" / "pet_labs" / "0-1" / PERMUTATIONS).unlink()
-    chapter = made(blood.chapter, run)
+    chapter = made_chapter(blood.chapter, run)
     assert chapter is not None
     assert "1 of 6 finished fits kept no answers" in chapter.missing[0]
 

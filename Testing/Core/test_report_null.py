@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
+from report_blocks import all_said, plates, tables
 from report_runs import made_run
 
 from PRRTPredictorCore.models.registry import MODELS
-from PRRTPredictorCore.report.chapter import Block, Chapter, Folded, Plate, Table, Words
+from PRRTPredictorCore.report.chapter import Chapter
 from PRRTPredictorCore.report.chapters import CHAPTERS
 from PRRTPredictorCore.report.content import RunContent, read_content
 from PRRTPredictorCore.report.html import make_chapter
@@ -21,24 +22,6 @@ def judged(content: RunContent, keys: Collection[str]) -> dict[str, Chapter]:
     made = {entry.key: make_chapter(entry, content) for entry in CHAPTERS if entry.key in keys}
     assert set(made) == set(keys)
     return {key: chapter for key, chapter in made.items() if chapter is not None}
-
-
-def flat(blocks: tuple[Block, ...]) -> list[Block]:
-    return [one for block in blocks for one in (flat(block.blocks) if isinstance(block, Folded) else [block])]
-
-
-def said(chapter: Chapter) -> str:
-    """Everything a chapter says in words, tables included."""
-    parts: list[str] = []
-    for block in flat(chapter.blocks):
-        match block:
-            case Words():
-                parts += block.lines
-            case Plate():
-                parts += [block.text, block.alt]
-            case Table():
-                parts += [cell for row in block.rows for cell in row]
-    return "\n".join(parts)
 
 
 def run(path: Path, skill: Mapping[str, float], keys: Collection[str] = JUDGING) -> dict[str, Chapter]:
@@ -53,7 +36,7 @@ def null(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Chapter]:
 
 @pytest.mark.parametrize("key", JUDGING)
 def test_without_a_signal_no_chapter_claims_evidence(null: dict[str, Chapter], key: str) -> None:
-    text = said(null[key])
+    text = all_said(null[key])
     assert "some evidence" not in text
     assert "clear evidence" not in text
     if key == "results":
@@ -63,9 +46,7 @@ def test_without_a_signal_no_chapter_claims_evidence(null: dict[str, Chapter], k
 
 
 def test_every_planned_comparison_is_judged_in_words(null: dict[str, Chapter]) -> None:
-    (table,) = (
-        block for block in flat(null["comparison"].blocks) if isinstance(block, Table) and "In words" in block.header
-    )
+    (table,) = (table for table in tables(null["comparison"]).values() if "In words" in table.header)
     column = table.header.index("In words")
     verdicts = [row[column] for row in table.rows if len(row) > 1]
     assert len(verdicts) == 9
@@ -73,13 +54,13 @@ def test_every_planned_comparison_is_judged_in_words(null: dict[str, Chapter]) -
 
 
 def test_the_headline_is_called_no_better_than_chance(null: dict[str, Chapter]) -> None:
-    assert "no evidence that it does better than chance" in said(null["brief"])
+    assert "no evidence that it does better than chance" in all_said(null["brief"])
 
 
 def test_with_a_strong_signal_the_report_does_not_deny_it(tmp_path: Path) -> None:
     strong = run(tmp_path, {"rf_labs": 0.0, "pet": 0.0, "pet_labs": 2.5}, ("brief", "comparison", "survival"))
-    assert "no evidence" not in said(strong["brief"])
-    assert "clear evidence of a difference" in said(strong["brief"])
-    assert "clear evidence" in said(strong["comparison"])
-    headline = next(block for block in flat(strong["survival"].blocks) if isinstance(block, Plate))
+    assert "no evidence" not in all_said(strong["brief"])
+    assert "clear evidence of a difference" in all_said(strong["brief"])
+    assert "clear evidence" in all_said(strong["comparison"])
+    headline = next(iter(plates(strong["survival"]).values()))
     assert "no evidence" not in headline.text

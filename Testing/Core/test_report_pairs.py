@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from report_blocks import made_chapter, plates, tables, words_of
 from report_runs import made_run
 
 from PRRTPredictorCore.explain.distances import DISTANCES
-from PRRTPredictorCore.report.chapter import Chapter, Folded, Plate, Table, Words
+from PRRTPredictorCore.report.chapter import Chapter
 from PRRTPredictorCore.report.chapters import comparison, gradients
 from PRRTPredictorCore.report.content import RunContent, read_content
 from PRRTPredictorCore.report.request import ReportRequest
@@ -26,24 +27,8 @@ def content(run: Path, compare: tuple[str, str] | None = None) -> RunContent:
     return read_content(run, ReportRequest(compare=compare))
 
 
-def tables(chapter: Chapter) -> dict[str, Table]:
-    inside = [block for folded in chapter.blocks if isinstance(folded, Folded) for block in folded.blocks]
-    return {block.key: block for block in (*chapter.blocks, *inside) if isinstance(block, Table)}
-
-
-def words(chapter: Chapter) -> str:
-    return " ".join(line for block in chapter.blocks if isinstance(block, Words) for line in block.lines)
-
-
-def plates(chapter: Chapter) -> list[Plate]:
-    return [block for block in chapter.blocks if isinstance(block, Plate)]
-
-
 def compared(run: Path, compare: tuple[str, str] | None = None) -> Chapter:
-    with drawing():
-        made = comparison.chapter(content(run, compare))
-    assert made is not None
-    return made
+    return made_chapter(comparison.chapter, content(run, compare))
 
 
 def with_gradients(run: Path, models: tuple[str, ...], images: tuple[str, ...] = ("pet",), shift: float = 1.0) -> Path:
@@ -76,8 +61,8 @@ def test_planned_comparisons_and_the_papers_pair_are_told(tmp_path: Path) -> Non
     found = tables(made)
     assert list(found) == ["paired", "model-pair-differences", "model-pair-agreement", "families"]
     assert len(found["paired"].rows) == 9
-    assert "of which this is one" in words(made)
-    assert [plate.key for plate in plates(made)] == ["model-pair"]
+    assert "of which this is one" in words_of(made)
+    assert list(plates(made)) == ["model-pair"]
     assert "not to be relied on" in found["families"].note
     assert sum(int(row[2]) for row in found["model-pair-agreement"].rows) == 60
     for table in found.values():
@@ -88,13 +73,13 @@ def test_planned_comparisons_and_the_papers_pair_are_told(tmp_path: Path) -> Non
 
 def test_a_pair_chosen_afterwards_is_said_to_stand_outside_of_the_correction(tmp_path: Path) -> None:
     made = compared(made_run(tmp_path / "run"), ("ct", "pet"))
-    assert "not among the comparisons that were fixed beforehand" in words(made)
-    assert "outside of Holm" in words(made)
+    assert "not among the comparisons that were fixed beforehand" in words_of(made)
+    assert "outside of Holm" in words_of(made)
 
 
 def test_two_models_without_any_skill_give_no_evidence(tmp_path: Path) -> None:
     run = made_run(tmp_path / "run", PAIR, skill={"pet_labs": 0.0, "pet": 0.0})
-    assert "No evidence of a difference" in words(compared(run))
+    assert "No evidence of a difference" in words_of(compared(run))
 
 
 def test_a_forest_alone_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
@@ -116,8 +101,8 @@ def test_partial_and_collapsed_runs_say_what_entered(tmp_path: Path) -> None:
         collapsed=[("pet", 0, 0), ("pet", 1, 0)],
     )
     made = compared(run)
-    assert "Over the 4 folds that both models finished" in words(made)
-    assert "Hollow: one of the two fits collapsed (2 folds)" in plates(made)[0].text
+    assert "Over the 4 folds that both models finished" in words_of(made)
+    assert "Hollow: one of the two fits collapsed (2 folds)" in plates(made)["model-pair"].text
 
 
 def test_models_without_a_common_fold_are_named(tmp_path: Path) -> None:
@@ -138,7 +123,7 @@ def test_gradients_of_the_pair_are_shown_for_every_common_image(tmp_path: Path) 
     with drawing():
         made = gradients.chapter(content(run))
     assert made is not None
-    assert [plate.key for plate in plates(made)] == ["gradients-pet", "gradients-ct"]
+    assert list(plates(made)) == ["gradients-pet", "gradients-ct"]
     found = tables(made)
     assert len(found["gradient-tests"].rows) == 4 * 3
     numbers = found["gradient-distances"].numbers
@@ -147,7 +132,7 @@ def test_gradients_of_the_pair_are_shown_for_every_common_image(tmp_path: Path) 
     assert "Paper" not in found["gradient-distances"].header
     by_scale = {(row[0], row[1], row[2]): row[3] for row in numbers.rows}
     assert by_scale["pet", "log10", "wasserstein"] == pytest.approx(1.0, abs=0.2)
-    histograms = plates(made)[0].numbers
+    histograms = plates(made)["gradients-pet"].numbers
     assert histograms is not None
     shares = np.array([[float(str(cell)) for cell in row[3:]] for row in histograms.rows])
     assert shares.sum(axis=0) == pytest.approx([2.0, 2.0]), "either scale holds all voxels"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from report_blocks import made_chapter, plates, words_of
 from report_runs import made_run
 
 from PRRTPredictorCore.models.describe import describe_model
@@ -17,9 +18,8 @@ from PRRTPredictorCore.models.presets import PAPER, PRESETS, TUNED, Preset
 from PRRTPredictorCore.models.pretrained import random_encoder
 from PRRTPredictorCore.models.registry import MODELS
 from PRRTPredictorCore.models.weights import pack_tensors
-from PRRTPredictorCore.report.chapter import Chapter, Folded, Plate, Words
+from PRRTPredictorCore.report.chapter import Folded
 from PRRTPredictorCore.report.chapters.pipeline import chapter
-from PRRTPredictorCore.report.content import read_content
 from PRRTPredictorCore.report.figures.pipeline import MARGIN, WIDTH, pipeline, whole_figure
 from PRRTPredictorCore.report.material.sketch import sketch_of
 from PRRTPredictorCore.report.style import drawing, new_figure, svg_text
@@ -28,24 +28,9 @@ from PRRTPredictorCore.training.store import CT_ENCODER, WEIGHTS, RunStore
 LABS = ("ast", "alt", "ggt", "cga")
 
 
-def made(run: Path) -> Chapter:
-    with drawing("pipeline"):
-        found = chapter(read_content(run))
-    assert found is not None
-    return found
-
-
-def plates(found: Chapter) -> dict[str, Plate]:
-    return {block.key: block for block in found.blocks if isinstance(block, Plate)}
-
-
-def said(found: Chapter) -> str:
-    return " ".join(line for block in found.blocks if isinstance(block, Words) for line in block.lines)
-
-
 def test_a_run_of_every_model_but_the_pretrained_one(tmp_path: Path) -> None:
     names = [name for name in MODELS if name != "pet_ct_labs_pretrained"]
-    found = made(made_run(tmp_path / "run", models=names))
+    found = made_chapter(chapter, made_run(tmp_path / "run", models=names))
     assert not found.missing
     shown = plates(found)
     assert list(shown) == ["pipeline", "combinations"]
@@ -59,19 +44,19 @@ def test_a_run_of_every_model_but_the_pretrained_one(tmp_path: Path) -> None:
     assert list(by_model) == names
     assert by_model["rf_labs"][-1] == TUNED.forest.trees
     assert by_model["pet_labs"][1:4] == (True, False, True)
-    assert "Nothing in this run was pretrained or frozen" in said(found)
-    assert "12.0 × 8.0 × 8.0 mm" in said(found)
+    assert "Nothing in this run was pretrained or frozen" in words_of(found)
+    assert "12.0 × 8.0 × 8.0 mm" in words_of(found)
     layers = [block for block in found.blocks if isinstance(block, Folded)]
     assert len(layers) == 1
 
 
 def test_labs_alone_are_a_forest(tmp_path: Path) -> None:
-    found = made(made_run(tmp_path / "run", models=("rf_labs",)))
+    found = made_chapter(chapter, made_run(tmp_path / "run", models=("rf_labs",)))
     assert not found.missing
     alt = plates(found)["pipeline"].alt
     assert "500 trees, at most 6 splits deep, leaves of 3 patients or more" in alt
     assert "Fusion" not in alt
-    assert "pretrained" not in said(found)
+    assert "pretrained" not in words_of(found)
     assert not any(isinstance(block, Folded) for block in found.blocks)
 
 
@@ -82,9 +67,9 @@ def test_the_pretrained_branch_says_what_is_frozen_and_where_it_comes_from(tmp_p
     network = FusionNetwork(MODELS["pet_ct_labs_pretrained"], TUNED, 4, encoder, trainable_stages=2)
     tensors = FittedNetwork(network).to_tensors()
     (RunStore(run).fold_folder("pet_ct_labs_pretrained", 0, 0) / WEIGHTS).write_bytes(pack_tensors(tensors, {}))
-    found = made(run)
+    found = made_chapter(chapter, run)
     assert not found.missing
-    words = said(found)
+    words = words_of(found)
     assert "made phantoms (synthetic), organ segmentation" in words
     assert "Dice of 0.61" in words
     # The fold fitted two stages, whatever the preset says for a CPU.
@@ -97,7 +82,7 @@ def test_the_pretrained_branch_says_what_is_frozen_and_where_it_comes_from(tmp_p
 
 
 def test_without_the_encoders_file_the_next_model_is_shown_and_the_gap_is_named(tmp_path: Path) -> None:
-    found = made(made_run(tmp_path / "run", models=("pet", "pet_ct_labs_pretrained")))
+    found = made_chapter(chapter, made_run(tmp_path / "run", models=("pet", "pet_ct_labs_pretrained")))
     assert len(found.missing) == 1
     assert CT_ENCODER in found.missing[0]
     assert plates(found)["pipeline"].title.endswith("SR-PET")
@@ -105,7 +90,7 @@ def test_without_the_encoders_file_the_next_model_is_shown_and_the_gap_is_named(
     numbers = plates(found)["combinations"].numbers
     assert numbers is not None
     assert numbers.rows[1][5] is None
-    only = made(made_run(tmp_path / "only", models=("pet_ct_labs_pretrained",)))
+    only = made_chapter(chapter, made_run(tmp_path / "only", models=("pet_ct_labs_pretrained",)))
     assert list(plates(only)) == ["combinations"]
 
 

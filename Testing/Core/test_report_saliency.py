@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from report_blocks import made_chapter, plates, tables
 from report_runs import SKILL, made_fold, made_run
 from training_stand_in import SHAPE
 
@@ -23,13 +24,13 @@ from PRRTPredictorCore.models.fusion import FusionNetwork
 from PRRTPredictorCore.models.presets import PRESETS
 from PRRTPredictorCore.models.registry import model_spec
 from PRRTPredictorCore.records import LONG_PFS_FROM, Acquisition, Cohort, CommonGrid, PreparedStudy
-from PRRTPredictorCore.report.chapter import Chapter, Plate, Table, Words
+from PRRTPredictorCore.report.chapter import Words
 from PRRTPredictorCore.report.chapters.saliency import chapter
-from PRRTPredictorCore.report.content import RunContent, read_content
+from PRRTPredictorCore.report.content import read_content
 from PRRTPredictorCore.report.figures.saliency import common_spot, patient_planes
 from PRRTPredictorCore.report.material import gallery
 from PRRTPredictorCore.report.material.gallery import choose_patients, gallery_models, gather_gallery, prepared_images
-from PRRTPredictorCore.report.request import EVERYTHING, ReportRequest
+from PRRTPredictorCore.report.request import ReportRequest
 from PRRTPredictorCore.report.style import drawing, png_bytes
 from PRRTPredictorCore.training.cohortfile import RunCohort, write_run_cohort
 from PRRTPredictorCore.training.heldout import GradientHistograms
@@ -92,31 +93,20 @@ def run(tmp_path_factory: pytest.TempPathFactory, private_folders: None) -> Path
     return out
 
 
-def content_of(run: Path, request: ReportRequest = EVERYTHING) -> RunContent:
-    return read_content(run, request)
-
-
-def made_chapter(content: RunContent) -> Chapter:
-    with drawing():
-        made = chapter(content)
-    assert made is not None
-    return made
-
-
-def plates(made: Chapter) -> dict[str, Plate]:
-    return {block.key: block for block in made.blocks if isinstance(block, Plate)}
-
-
 def test_the_gallery_of_a_whole_run(run: Path) -> None:
     steps: list[tuple[int, int]] = []
-    content = replace(content_of(run), progress=lambda stage, done, total, message="": steps.append((done, total)))
+    content = replace(read_content(run), progress=lambda stage, done, total, message="": steps.append((done, total)))
     assert gallery_models(content) == ("pet_labs", "pet")
-    made = made_chapter(content)
+    made = made_chapter(chapter, content)
     assert made.missing == ()
     chosen, _ = choose_patients(content, ("pet_labs", "pet"))
     assert [one.reason for one in chosen] == ["highest probability", "middle probability", "lowest probability"]
     found = plates(made)
-    assert list(found) == [*(f"saliency-{one.code}" for one in chosen), "saliency-gradients", "saliency-randomisation"]
+    assert list(found) == [
+        *(f"saliency-{one.code}" for one in chosen),
+        "saliency-gradients-pet",
+        "saliency-randomisation",
+    ]
     for one in chosen:
         plate = found[f"saliency-{one.code}"]
         assert plate.photograph
@@ -133,10 +123,8 @@ def test_the_gallery_of_a_whole_run(run: Path) -> None:
 
 
 def test_the_table_repeats_the_predictions(run: Path) -> None:
-    content = content_of(run)
-    (table,) = (
-        block for block in made_chapter(content).blocks if isinstance(block, Table) and "gallery" in block.title
-    )
+    content = read_content(run)
+    (table,) = (table for table in tables(made_chapter(chapter, content)).values() if "gallery" in table.title)
     assert table.numbers is not None
     assert len(table.numbers.rows) == 6
     for row in table.numbers.rows:
@@ -160,7 +148,7 @@ def test_the_table_repeats_the_predictions(run: Path) -> None:
 
 
 def test_only_networks_that_had_the_patient_held_out_are_asked(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = content_of(run)
+    content = read_content(run)
     chosen, _ = choose_patients(content, ("pet_labs",))
     asked: list[tuple[str, int, int]] = []
     load = RunStore.load_fold
@@ -177,9 +165,9 @@ def test_only_networks_that_had_the_patient_held_out_are_asked(run: Path, monkey
 
 
 def test_named_patients_methods_and_models_that_see_the_ct(run: Path) -> None:
-    code = content_of(run).names and sorted(content_of(run).patients)[3]
+    code = read_content(run).names and sorted(read_content(run).patients)[3]
     request = ReportRequest(("pet_ct_labs", "pet"), (str(code),), ("gradient", "smoothgrad", "integrated"))
-    made = made_chapter(content_of(run, request))
+    made = made_chapter(chapter, read_content(run, request))
     found = plates(made)
     names = [f"saliency-{code}", f"saliency-{code}-smoothgrad", f"saliency-{code}-integrated"]
     assert list(found)[:3] == names
@@ -194,14 +182,14 @@ def test_named_patients_methods_and_models_that_see_the_ct(run: Path) -> None:
 
 def test_without_images_the_chapter_says_how_to_get_them(run: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("PRRT_CACHE_DIR", str(tmp_path))
-    made = made_chapter(content_of(run))
-    assert list(plates(made)) == ["saliency-gradients"]
+    made = made_chapter(chapter, read_content(run))
+    assert list(plates(made)) == ["saliency-gradients-pet"]
     (sentence,) = made.missing
     assert "--cohort" in sentence
 
 
 def test_a_cohort_table_brings_the_images_back_if_it_is_the_runs(run: Path, tmp_path: Path, monkeypatch) -> None:
-    content = replace(content_of(run), request=ReportRequest(cohort=tmp_path / "cohort.csv"))
+    content = replace(read_content(run), request=ReportRequest(cohort=tmp_path / "cohort.csv"))
     codes = sorted(content.patients)[:2]
     cached = prepared_images(content, codes)
     assert cached.codes == tuple(codes)
@@ -232,12 +220,12 @@ def test_a_cohort_table_brings_the_images_back_if_it_is_the_runs(run: Path, tmp_
 def test_a_damaged_fold_costs_that_fold_alone(run: Path, tmp_path: Path) -> None:
     copied = tmp_path / "run"
     shutil.copytree(run, copied)
-    content = content_of(copied)
+    content = read_content(copied)
     chosen, _ = choose_patients(content, ("pet_labs", "pet"))
     fold = next(s for s in content.store.splits if chosen[0].code in s.test)
     weights = content.store.fold_folder("pet", fold.repeat, fold.fold) / WEIGHTS
     weights.write_bytes(weights.read_bytes()[:-100])
-    made = made_chapter(content)
+    made = made_chapter(chapter, content)
     assert f"saliency-{chosen[0].code}" in plates(made)
     assert any(f"fold {fold.repeat}-{fold.fold}" in sentence for sentence in made.missing)
 
@@ -249,16 +237,16 @@ def test_a_partial_run_and_runs_without_networks(run: Path, tmp_path: Path) -> N
     for repeat in range(REPEATS):
         shutil.rmtree(store.fold_folder("pet", repeat, 1))
     waiting = next(code for code in store.splits[1].test if code in store.splits[1 + FOLDS].test)
-    content = content_of(copied, ReportRequest(patients=(waiting,)))
-    made = made_chapter(content)
+    content = read_content(copied, ReportRequest(patients=(waiting,)))
+    made = made_chapter(chapter, content)
     assert not any(plate.photograph for plate in plates(made).values())
     assert waiting in made.missing[0]
     assert "resume" in made.missing[0]
     made_run(tmp_path / "labs", ("rf_labs",), 12, 2, 1)
-    assert chapter(content_of(tmp_path / "labs")) is None
+    assert chapter(read_content(tmp_path / "labs")) is None
     made_run(tmp_path / "one", ("rf_labs", "ct"), 12, 2, 1)
-    assert gallery_models(content_of(tmp_path / "one")) == ("ct",)
-    assert len(made_chapter(content_of(tmp_path / "one")).missing) == 1
+    assert gallery_models(read_content(tmp_path / "one")) == ("ct",)
+    assert len(made_chapter(chapter, read_content(tmp_path / "one")).missing) == 1
 
 
 def test_the_planes_meet_in_the_spot_and_lie_as_radiologists_look_at_them() -> None:
@@ -278,8 +266,8 @@ def test_the_planes_meet_in_the_spot_and_lie_as_radiologists_look_at_them() -> N
 
 
 def test_the_picture_shows_the_map_only_from_the_threshold_on(run: Path) -> None:
-    content = content_of(run)
-    plate = next(plate for plate in plates(made_chapter(content)).values() if plate.photograph)
+    content = read_content(run)
+    plate = next(plate for plate in plates(made_chapter(chapter, content)).values() if plate.photograph)
     with drawing():
         png = png_bytes(plate.figure, 60, own_ground=True)
     assert png[:4] == b"\x89PNG"

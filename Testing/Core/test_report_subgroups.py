@@ -7,30 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from report_blocks import made_chapter, plates, tables, words_of
 from report_runs import made_run
 
 from PRRTPredictorCore.records import Characteristics, FoldPredictions
-from PRRTPredictorCore.report.chapter import Chapter, Folded, Plate, Table, Words
 from PRRTPredictorCore.report.chapters.subgroups import chapter
 from PRRTPredictorCore.report.content import RunContent, read_content
-from PRRTPredictorCore.report.style import drawing, svg_text
+from PRRTPredictorCore.report.style import svg_text
 from PRRTPredictorCore.training.store import RunStore
-
-
-def made(content: RunContent) -> Chapter:
-    with drawing():
-        result = chapter(content)
-    assert result is not None
-    return result
-
-
-def blocks(result: Chapter, kind: type) -> list:
-    inner = [one for block in result.blocks for one in (block.blocks if isinstance(block, Folded) else (block,))]
-    return [block for block in inner if isinstance(block, kind)]
-
-
-def words(result: Chapter) -> str:
-    return " ".join(line for block in blocks(result, Words) for line in block.lines)
 
 
 def with_characteristics(content: RunContent, **unknown: object) -> RunContent:
@@ -49,16 +33,15 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> RunContent:
 
 
 def test_every_category_has_its_figure_and_its_numbers(content: RunContent) -> None:
-    result = made(content)
-    plates = blocks(result, Plate)
-    assert [plate.key for plate in plates] == [f"subgroups-{name}" for name in ("scanner", "contrast", "sex", "age")]
-    for plate in plates:
+    result = made_chapter(chapter, content)
+    assert list(plates(result)) == [f"subgroups-{name}" for name in ("scanner", "contrast", "sex", "age")]
+    for plate in plates(result).values():
         assert plate.alt
         assert plate.numbers is not None
         assert len(plate.numbers.rows) == 3 * 3  # two scores and a difference a model
         assert all(len(row) == len(plate.numbers.columns) for row in plate.numbers.rows)
         assert "SR-PET" in svg_text(plate.figure)
-    headline, everything, differences = blocks(result, Table)
+    headline, everything, differences = tables(result).values()
     assert "SR-PET + labs" in headline.title
     assert len(everything.numbers.rows) == 8 * 3
     assert len(differences.numbers.rows) == 4 * 3
@@ -78,7 +61,9 @@ def test_equal_scanners_give_no_evidence_in_words(content: RunContent) -> None:
         for one in alike.cohort.cohort.patients
     )
     alike.store.cohort = replace(alike.cohort, cohort=replace(alike.cohort.cohort, patients=patients))
-    assert "Scanner: no evidence that a model ranks patients better in one of the scanners" in words(made(alike))
+    assert "Scanner: no evidence that a model ranks patients better in one of the scanners" in words_of(
+        made_chapter(chapter, alike)
+    )
 
 
 def test_a_planted_difference_is_named_with_its_interval(content: RunContent) -> None:
@@ -93,28 +78,28 @@ def test_a_planted_difference_is_named_with_its_interval(content: RunContent) ->
     planted = replace(
         content, predictions={"pet_labs": tuple(blind_on_first(item) for item in content.predictions["pet_labs"])}
     )
-    text = words(made(planted))
+    text = words_of(made_chapter(chapter, planted))
     assert "a difference beyond chance in 1 of 1 comparison (SR-PET + labs, AUROC " in text
     assert "clear evidence" in text
 
 
 def test_unknown_scanners_are_missing_with_a_remedy(content: RunContent) -> None:
-    result = made(with_characteristics(content, scanner="", contrast_ct="unknown"))
-    assert [plate.key for plate in blocks(result, Plate)] == ["subgroups-sex", "subgroups-age"]
+    result = made_chapter(chapter, with_characteristics(content, scanner="", contrast_ct="unknown"))
+    assert list(plates(result)) == ["subgroups-sex", "subgroups-age"]
     assert len(result.missing) == 2
     assert all("cohort.csv" in sentence for sentence in result.missing)
     nothing = with_characteristics(content)
     patients = tuple(replace(one, characteristics=Characteristics()) for one in nothing.cohort.cohort.patients)
     nothing.store.cohort = replace(nothing.cohort, cohort=replace(nothing.cohort.cohort, patients=patients))
-    result = made(nothing)
+    result = made_chapter(chapter, nothing)
     assert len(result.missing) == 4
-    assert blocks(result, Plate) == blocks(result, Table) == []
+    assert plates(result) == tables(result) == {}
 
 
 def test_one_scanner_for_all_has_nothing_to_compare(content: RunContent) -> None:
-    result = made(with_characteristics(content, scanner="the only one"))
-    assert "Scanner: all 80 patients the only one." in words(result)
-    assert "subgroups-scanner" not in [plate.key for plate in blocks(result, Plate)]
+    result = made_chapter(chapter, with_characteristics(content, scanner="the only one"))
+    assert "Scanner: all 80 patients the only one." in words_of(result)
+    assert "subgroups-scanner" not in list(plates(result))
 
 
 @pytest.mark.parametrize(
@@ -129,9 +114,9 @@ def test_one_scanner_for_all_has_nothing_to_compare(content: RunContent) -> None
     ids=["forest alone", "one repeat of two folds", "collapsed", "partial", "tiny"],
 )
 def test_runs_that_lack_something(tmp_path: Path, models: tuple[str, ...], options: dict) -> None:
-    result = made(read_content(made_run(tmp_path / "run", models, **options)))
-    assert words(result)
-    for plate in blocks(result, Plate):
+    result = made_chapter(chapter, read_content(made_run(tmp_path / "run", models, **options)))
+    assert words_of(result)
+    for plate in plates(result).values():
         assert svg_text(plate.figure)
-    for table in blocks(result, Table):
+    for table in tables(result).values():
         assert {len(row) for row in table.rows} == {1, len(table.header)}
