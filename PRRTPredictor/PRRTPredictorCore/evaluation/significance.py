@@ -338,8 +338,8 @@ def compare_families(scores: Mapping[str, Discrimination]) -> tuple[FamilyCompar
     """The paper's tests: Mann–Whitney U, two-sided, between the fold values of model families (section 2.6).
 
     Bonferroni's factor is the number of comparisons, two, for each metric. Kept for comparison with the paper only:
-    repeated folds are not independent. On null data these tests call p < 0.01 in 3 to 30 % of comparisons, the more
-    the less a patient's score changes between repeats.
+    repeated folds are not independent. Where the models are equally good these tests call p < 0.01 in 10 to 21 % of
+    simulated comparisons (Testing/Benchmarks), the more the less a patient's score changes between repeats.
     """
     from scipy.stats import mannwhitneyu
 

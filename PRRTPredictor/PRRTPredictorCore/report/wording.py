@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+NO_EVIDENCE = "no evidence"
+
 
 def evidence(p: float) -> str:
     """How much a p-value, corrected for the number of tests, supports a difference, in words."""
     if not p < 0.05:
-        return "no evidence"
+        return NO_EVIDENCE
     return "some evidence" if p >= 0.01 else "clear evidence"
 
 

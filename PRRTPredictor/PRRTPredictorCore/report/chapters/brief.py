@@ -11,7 +11,8 @@ from ...evaluation.summary import model_title
 from ...models.registry import MODELS
 from ..chapter import Cards, Chapter, Words
 from ..content import RunContent
-from ..wording import counted, evidence, listed, with_sign
+from ..verdict import chance_in_words, difference_in_words
+from ..wording import counted, listed
 
 
 def chapter(content: RunContent) -> Chapter:
@@ -40,7 +41,7 @@ def in_brief(content: RunContent) -> tuple[str, ...]:
     ]
     collapsed = sum(model.collapsed_folds for model in summary.models)
     return (
-        *headline_in_words(head, alone=len(summary.models) == 1),
+        *headline_in_words(head, summary.folds, alone=len(summary.models) == 1),
         *(comparison_in_words(test) for test in against_labs),
         *(
             (f"{counted(collapsed, 'fit')} collapsed to the same answer for everyone; Results names them.",)
@@ -49,7 +50,7 @@ def in_brief(content: RunContent) -> tuple[str, ...]:
     )
 
 
-def headline_in_words(head: Discrimination, *, alone: bool = False) -> tuple[str, ...]:
+def headline_in_words(head: Discrimination, folds: int, *, alone: bool = False) -> tuple[str, ...]:
     """What the model with the most inputs reached, and whether that is more than chance."""
     role = "the only model with results" if alone else "the model with the most inputs that has results"
     title = f"{model_title(head.model)}, {role},"
@@ -61,25 +62,14 @@ def headline_in_words(head: Discrimination, *, alone: bool = False) -> tuple[str
         f"{title} reached an AUROC of {head.auroc.mean:.2f} (95 % interval {low:.2f} to {high:.2f}): shown one patient "
         f"with long and one with short PFS, it ranks the two rightly {times}"
     )
-    if low > 0.5:
-        return (reached,)
-    if high < 0.5:
-        verdict = (
-            "That interval lies below 0.5: its ranking is worse than chance, which speaks for a fault or bad luck."
-        )
-    else:
-        verdict = "That interval includes 0.5, so there is no evidence that it does better than chance."
-    return (reached, verdict)
+    return (reached, chance_in_words(head, folds))
 
 
 def comparison_in_words(test: PairedComparison) -> str:
     """One paired comparison of the headline model as a sentence; says "no evidence" where there is none."""
     direction = "higher" if test.difference >= 0 else "lower"
-    return (
-        f"Its AUROC is {abs(test.difference):.2f} {direction} than that of {model_title(test.reference)}: "
-        f"{evidence(test.p_holm)} of a difference (p {with_sign(test.p_holm)}, corrected for "
-        "the number of comparisons)."
-    )
+    found = difference_in_words(test, ", corrected for the number of comparisons")
+    return f"Its AUROC is {abs(test.difference):.2f} {direction} than that of {model_title(test.reference)}: {found}."
 
 
 def missing(content: RunContent) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -13,6 +14,7 @@ from ..content import RunContent
 from ..figures.curves import precision_recall, roc
 from ..figures.performance import METRIC_TITLES, Bracket, brackets, performance
 from ..style import new_figure
+from ..verdict import INTERVAL_TAKES_FITS_FOR_GIVEN, ONLY_IN_THESE_FITS, evidence_of, is_evidence
 from ..wording import counted, defined, listed, printed_interval, with_sign
 
 PAPER_TABLE_TWO: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -29,7 +31,7 @@ PAPER_TABLE_TWO: Mapping[str, tuple[str, str]] = MappingProxyType(
 """AUROC and AUPRC that the paper prints for its 116 patients."""
 
 SYMBOLS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
-"""Upper bounds of Holm's p and the marks of Fig. 3."""
+"""Upper bounds of the greater of both tests' p and the marks of Fig. 3."""
 
 
 def chapter(content: RunContent) -> Chapter:
@@ -119,35 +121,42 @@ def performance_plate(summary: RunSummary) -> Plate:
 
 
 def significance_marks(tests: Sequence[PairedComparison]) -> tuple[Bracket, ...]:
-    """The planned comparisons whose corrected p is below 0.05."""
-    return tuple(
-        Bracket(test.model, test.reference, next(mark for bound, mark in SYMBOLS if test.p_holm < bound))
-        for test in tests
-        if test.p_holm < SYMBOLS[-1][0]
-    )
+    """The planned comparisons with evidence of a difference."""
+    return tuple(Bracket(test.model, test.reference, _symbol(test)) for test in tests if is_evidence(evidence_of(test)))
+
+
+def _symbol(test: PairedComparison) -> str:
+    return next(mark for bound, mark in SYMBOLS if max(test.p_holm, test.p_corrected_t) < bound)
 
 
 def marks_in_words(tests: Sequence[PairedComparison]) -> str:
     """What the brackets mean and whom they join; "no evidence" in words where there is none."""
     if not tests:
         return ""
-    planned = counted(len(tests), "planned comparison")
-    marked = [test for test in tests if test.p_holm < SYMBOLS[-1][0]]
+    planned = "the one planned comparison" if len(tests) == 1 else f"{len(tests)} planned comparisons"
+    marked = [_joined(test) for test in tests if is_evidence(evidence_of(test))]
+    alone = [_joined(test) for test in tests if evidence_of(test) == ONLY_IN_THESE_FITS]
+    without = (
+        f" By the permutation test alone, and so {ONLY_IN_THESE_FITS} and without a bracket: {listed(alone)}."
+        if alone
+        else ""
+    )
     if not marked:
         return (
-            f"No bracket is drawn: in none of the {planned} does the primary test (patient-level paired permutation of "
-            "the AUROC, Holm’s correction) give evidence of a difference."
+            f"No bracket is drawn: no evidence of a difference of AUROC by both tests (patient-level paired "
+            f"permutation with Holm’s correction, and the corrected t-test) in {planned}.{without}"
         )
-    joined = [
-        f"{model_title(test.model)} {'above' if test.difference > 0 else 'below'} {model_title(test.reference)} "
-        f"(p {with_sign(test.p_holm)})"
-        for test in marked
-    ]
     return (
-        "Brackets: AUROC differs by the primary test (patient-level paired permutation, Holm’s correction over "
-        f"{planned}; * p < 0.05, ** p < 0.01, *** p < 0.001): {listed(joined)}. Where no bracket is drawn, there is no "
-        "evidence of a difference or none was planned."
+        "Brackets: AUROC differs by both tests (patient-level paired permutation with Holm’s correction over "
+        f"{planned}, and the corrected t-test; both * p < 0.05, ** p < 0.01, *** p < 0.001): {listed(marked)}."
+        f"{without} Where no bracket is drawn, there is no evidence of a difference or none was planned."
     )
+
+
+def _joined(test: PairedComparison) -> str:
+    side = "above" if test.difference > 0 else "below"
+    second = f", corrected t {with_sign(test.p_corrected_t)}" if math.isfinite(test.p_corrected_t) else ""
+    return f"{model_title(test.model)} {side} {model_title(test.reference)} (p {with_sign(test.p_holm)}{second})"
 
 
 # --- Table 2 ----------------------------------------------------------------------------------------------------------
@@ -189,10 +198,11 @@ def results_table(summary: RunSummary) -> Table:
         header=("Model", *titles, "Collapsed\nfits", "Paper\nAUROC", "Paper\nAUPRC"),
         rows=tuple(rows),
         faint_from=5,
-        note=f"Mean over the folds of a repeat, {error}. The 95 % interval resamples patients and is the one to trust. "
-        "Positive class: long PFS; a model without skill reaches an AUPRC of "
-        f"{summary.prevalence_long:.2f}, the prevalence. Accuracy at a probability of 0.5; telling everyone the more "
-        f"frequent outcome reaches {max(summary.prevalence_long, 1 - summary.prevalence_long):.2f}. The paper’s "
+        note=f"Mean over the folds of a repeat, {error}. The 95 % interval resamples patients and is the one to "
+        f"trust, although {INTERVAL_TAKES_FITS_FOR_GIVEN}. Positive class: long PFS; a model without skill "
+        f"reaches an AUPRC of {summary.prevalence_long:.2f}, the prevalence. Accuracy at a probability of 0.5; telling "
+        "everyone the more frequent outcome reaches "
+        f"{max(summary.prevalence_long, 1 - summary.prevalence_long):.2f}. The paper’s "
         "figures (116 other patients) are for orientation.",
         numbers=Numbers(
             ("model", "metric", "mean", "se", "ci95_low", "ci95_high", "folds", "collapsed_folds"), tuple(numbers)

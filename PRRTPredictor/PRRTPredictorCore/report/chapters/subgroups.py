@@ -20,10 +20,7 @@ from ..content import RunContent
 from ..figures.subgroups import MOST_SUBGROUPS, subgroup_differences, subgroup_scores
 from ..material.categories import Category, acquisition_categories, person_categories
 from ..style import new_figure
-from ..wording import counted, defined, evidence, listed, printed, printed_interval, printed_p, with_sign
-
-NO_EVIDENCE = "no evidence"
-"""What :func:`~..wording.evidence` says where there is none."""
+from ..wording import NO_EVIDENCE, counted, defined, evidence, listed, printed, printed_interval, printed_p, with_sign
 
 
 def chapter(content: RunContent) -> Chapter | None:

@@ -214,7 +214,8 @@ def _measures(content: RunContent) -> ItemAnswer:
         f"{LONG_PFS_FROM:g} (mean over folds, mean and standard error over repeats, 95 % interval from resampled "
         "patients); ROC and precision–recall curves; Brier score, calibration curve, intercept and slope; net benefit; "
         "Kaplan–Meier curves by predicted group with the log-rank test. Models were compared by a paired permutation "
-        "test over patients with Holm’s correction, second by the corrected resampled t-test.",
+        "test over patients with Holm’s correction, second by the corrected resampled t-test; words of evidence "
+        "need both.",
         left_out(content, "results", "survival", "probabilities", "comparison"),
     )
 
