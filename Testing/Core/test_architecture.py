@@ -16,6 +16,7 @@ LIB = PACKAGES / "PRRTPredictorLib"
 ROOMS = (
     "errors",
     "files",
+    "freetext",
     "labelmaps",
     "records",
     "progress",

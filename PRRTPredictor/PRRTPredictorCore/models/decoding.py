@@ -26,6 +26,8 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
     origin, arguments = get_origin(kind), get_args(kind)
     if is_dataclass(kind) and isinstance(kind, type):
         return _record(kind, value, where)
+    if kind is Any:
+        return value
     if origin in (Union, types.UnionType):
         return _optional(arguments, value, where)
     if origin is Literal:

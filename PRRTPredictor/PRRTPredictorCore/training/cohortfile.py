@@ -13,6 +13,8 @@ import numpy as np
 
 from ..errors import Code, ModelRefused
 from ..files import write_json
+from ..freetext import one_line
+from ..models.decoding import decode
 from ..records import (
     LABS,
     Acquisition,
@@ -20,7 +22,6 @@ from ..records import (
     Cohort,
     CohortPatient,
     Eligibility,
-    Exclusion,
     Labs,
     Notice,
     Outcome,
@@ -146,29 +147,23 @@ def read_run_cohort(run: Path) -> RunCohort:
     """
     content = read_json(run / COHORT_NAME)
     try:
-        flow = content["exclusions"]
         cohort = Cohort(
             patients=tuple(_patient(entry) for entry in content["patients"]),
-            exclusions=Eligibility(
-                screened=flow["screened"],
-                excluded=tuple(Exclusion(**entry) for entry in flow["excluded"]),
-                refused=flow["refused"],
-                included=flow["included"],
-            ),
+            exclusions=decode(Eligibility, content["exclusions"]),
             violations=(),
-            pet_interval=PetInterval(**content["pet_interval"]),
-            notices=tuple(Notice(**entry) for entry in content["notices"]),
-            extra_columns=tuple(content["extra_columns"]),
+            pet_interval=decode(PetInterval, content["pet_interval"]),
+            notices=tuple(decode(Notice, entry) for entry in content["notices"]),
+            extra_columns=tuple(str(name) for name in content["extra_columns"]),
         )
-        images = tuple(
-            ImageFacts(**{**entry, "field_of_view_mm": tuple(entry["field_of_view_mm"])}) for entry in content["images"]
-        )
-    except (KeyError, TypeError, ValueError) as problem:
+        images = tuple(decode(ImageFacts, entry) for entry in content["images"])
+        if [image.code for image in images] != [patient.code for patient in cohort.patients]:
+            raise ValueError("images of other patients")
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise ModelRefused(
             Code.RUN_MISMATCH,
-            "cohort.json was written by another version of PRRTPredictor.",
+            "cohort.json is damaged, or was written by another version of PRRTPredictor.",
             where=run.name,
-            remedy="Use the version that made the run, or train into a new folder.",
+            remedy="Restore the run folder from a copy, use the version that made the run, or train into a new folder.",
         ) from problem
     return RunCohort(cohort, images)
 
@@ -200,17 +195,32 @@ def _patient_to_json(patient: CohortPatient) -> dict[str, Any]:
 
 
 def _patient(entry: dict[str, Any]) -> CohortPatient:
-    characteristics = entry["characteristics"]
+    labs = {name: float(entry["labs"][name]) for name in _LAB_FIELDS}
+    outcome = decode(Outcome, entry["outcome"])
+    extras = {str(name): float(value) for name, value in entry["extras"].items()}
+    if not np.isfinite([*labs.values(), outcome.pfs_months, *extras.values()]).all() or min(labs.values()) <= 0:
+        raise ValueError("values that no cohort table may hold")
     return CohortPatient(
-        code=entry["code"],
+        code=str(entry["code"]),
         row=0,
         pet=SeriesSource(),
         ct=SeriesSource(),
-        labs=Labs(**entry["labs"]),
-        outcome=Outcome(**entry["outcome"]),
-        characteristics=Characteristics(**{**characteristics, "metastases": tuple(characteristics["metastases"])}),
-        extras=entry["extras"],
-        synthetic=entry["synthetic"],
+        labs=Labs(**labs),
+        outcome=outcome,
+        characteristics=_characteristics(entry["characteristics"]),
+        extras=extras,
+        synthetic=bool(entry["synthetic"]),
+    )
+
+
+def _characteristics(entry: dict[str, Any]) -> Characteristics:
+    stated = decode(Characteristics, entry)
+    return replace(
+        stated,
+        primary=one_line(stated.primary),
+        metastases=tuple(one_line(site) for site in stated.metastases),
+        grade=one_line(stated.grade),
+        scanner=one_line(stated.scanner),
     )
 
 

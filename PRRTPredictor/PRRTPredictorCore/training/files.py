@@ -21,7 +21,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise ModelRefused(
             Code.RUN_MISMATCH,
             f"{path.name} is missing or unreadable, so this is no run folder of PRRTPredictor.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,8 @@ class HeldOutEmbeddings:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> HeldOutEmbeddings:
         """The inverse of :meth:`to_arrays`."""
-        return cls(tuple(str(code) for code in arrays["codes"]), np.asarray(arrays["embeddings"], dtype=np.float32))
+        codes = _texts(arrays["codes"])
+        return cls(codes, _table(arrays["embeddings"], (len(codes), None), np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,19 +137,30 @@ class HeldOutGradients:
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> HeldOutGradients:
         """The inverse of :meth:`to_arrays`."""
 
+        codes, names = _texts(arrays["codes"]), _texts(arrays["feature_names"])
+
         def histograms(image: str) -> GradientHistograms | None:
             if f"{image}_zeros" not in arrays:
                 return None
-            return GradientHistograms(*(np.asarray(arrays[f"{image}_{name}"]) for name in _TABLES))
+            log10, zeros, units, maximum = (arrays[f"{image}_{name}"] for name in _TABLES)
+            return GradientHistograms(
+                _table(log10, (len(codes), len(LOG10_EDGES) - 1), np.int64),
+                _table(zeros, (len(codes),), np.int64),
+                _table(units, (len(codes), len(UNIT_EDGES) - 1), np.int64),
+                _table(maximum, (len(codes),), np.float64),
+            )
 
-        method: LabMethod = str(arrays["lab_method"])  # type: ignore[assignment]  # written by to_arrays alone
+        method = str(arrays["lab_method"])
+        if method not in get_args(LabMethod):
+            raise ValueError("an unknown method")
+        labs = arrays.get("lab_contributions")
         return cls(
-            codes=tuple(str(code) for code in arrays["codes"]),
-            feature_names=tuple(str(name) for name in arrays["feature_names"]),
+            codes=codes,
+            feature_names=names,
             pet=histograms("pet"),
             ct=histograms("ct"),
-            lab_contributions=arrays.get("lab_contributions"),
-            lab_method=method,
+            lab_contributions=None if labs is None else _table(labs, (len(codes), len(names)), np.float64),
+            lab_method=method,  # type: ignore[arg-type]  # one of its literals
         )
 
 
@@ -180,14 +192,30 @@ class HeldOutPermutations:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> HeldOutPermutations:
         """The inverse of :meth:`to_arrays`."""
-        return cls(
-            codes=tuple(str(code) for code in arrays["codes"]),
-            inputs=tuple(str(name) for name in arrays["inputs"]),
-            logits=np.asarray(arrays["logits"], dtype=np.float64),
-        )
+        codes, inputs = _texts(arrays["codes"]), _texts(arrays["inputs"])
+        return cls(codes, inputs, _table(arrays["logits"], (len(inputs), None, len(codes)), np.float64))
 
 
 _TABLES = tuple(GradientHistograms.__dataclass_fields__)
+
+
+def _texts(stored: NDArray[Any]) -> tuple[str, ...]:
+    if stored.ndim != 1 or stored.dtype.kind != "U" or len(set(stored.tolist())) < len(stored):
+        raise ValueError("not a list of different names")
+    return tuple(stored.tolist())
+
+
+def _table(stored: NDArray[Any], shape: tuple[int | None, ...], dtype: type[np.generic]) -> NDArray[Any]:
+    """A stored array if it has this shape (None: any length but zero) and holds finite numbers, counts from zero on."""
+    fits = stored.ndim == len(shape) and all(
+        have > 0 if want is None else have == want for have, want in zip(stored.shape, shape, strict=True)
+    )
+    kinds = "iu" if issubclass(dtype, np.integer) else "fiu"
+    if not fits or stored.dtype.kind not in kinds or not np.isfinite(stored).all():
+        raise ValueError("an array of another shape or kind, or with undefined values")
+    if issubclass(dtype, np.integer) and (stored < 0).any():
+        raise ValueError("a count below zero")
+    return stored.astype(dtype, copy=False)
 
 
 def _count(

@@ -11,14 +11,16 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
+from tokenize import TokenError
+from typing import TYPE_CHECKING, Any, TypeVar
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,8 @@ from numpy.typing import NDArray
 from ..errors import Code, ModelRefused
 from ..files import published_folder, to_json_bytes
 from ..models.bundle_files import overall
-from ..records import FoldPredictions
+from ..models.decoding import decode
+from ..records import LABS, FoldPredictions
 from .cohortfile import COHORT_NAME, RunCohort, read_run_cohort
 from .files import read_json
 from .heldout import HeldOutEmbeddings, HeldOutGradients, HeldOutPermutations
@@ -48,8 +51,28 @@ SPLITS = "splits.json"
 CT_ENCODER = "ct_encoder.safetensors"
 COLUMNS = ("patient", "repeat", "fold", "y", "probability", "logit")
 
-_DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, csv.Error, BadZipFile, zlib.error)
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    SyntaxError,
+    TokenError,
+    csv.Error,
+    struct.error,
+    BadZipFile,
+    zlib.error,
+)
 """What reading a file that is not what it should be can raise."""
+
+_MOST_BYTES = 2**29
+"""Unpacked; a thousand held-out patients leave about a tenth."""
+
+HeldOut = TypeVar("HeldOut", HeldOutEmbeddings, HeldOutGradients, HeldOutPermutations)
 
 
 class RunStore:
@@ -86,14 +109,22 @@ class RunStore:
     def cohort(self) -> RunCohort:
         """The cohort as the run remembers it: Table 1, outcomes, flow chart; no identity."""
         remembered = read_run_cohort(self.path)
+        patients = remembered.cohort.patients
         split = {code for one in self.splits for code in (*one.train, *one.test)}
-        if split != {patient.code for patient in remembered.cohort.patients}:
+        if split != {patient.code for patient in patients}:
             raise self._contradiction(f"{COHORT_NAME} and {SPLITS} do not name the same patients.")
+        if any(not {*LABS, *patient.extras}.issuperset(self.manifest.feature_names) for patient in patients):
+            raise self._contradiction(f"{COHORT_NAME} lacks inputs that {MANIFEST_NAME} names.")
         return remembered
 
     def tasks(self, model: str) -> tuple[FoldTask, ...]:
         """Every fold of a model, finished or not, by repeat, then fold."""
         return tuple(FoldTask(model, s.repeat, s.fold, s.train, s.test) for s in self.splits)
+
+    @cached_property
+    def _long(self) -> Mapping[str, int]:
+        """1 for long PFS, by study code."""
+        return {patient.code: int(patient.outcome.long_pfs) for patient in self.cohort.cohort.patients}
 
     # --- folds ---
 
@@ -149,7 +180,7 @@ class RunStore:
         """
         with self._fold_file(model, repeat, fold, DONE) as path:
             content = read_json(path)
-            return FoldOutcome(**{name: content[name] for name in FoldOutcome.__dataclass_fields__})
+            return decode(FoldOutcome, {name: content[name] for name in FoldOutcome.__dataclass_fields__})
 
     def predictions(self, model: str) -> tuple[FoldPredictions, ...]:
         """The held-out predictions of every finished fold of a model, by repeat, then fold."""
@@ -159,19 +190,19 @@ class RunStore:
         """Fused embeddings of a fold's held-out patients; None for a forest."""
         with self._fold_file(model, repeat, fold, EMBEDDINGS) as path:
             arrays = _read_npz(path)
-            return None if arrays is None else HeldOutEmbeddings.from_arrays(arrays)
+            return None if arrays is None else self._own(HeldOutEmbeddings.from_arrays(arrays), repeat, fold)
 
     def gradients(self, model: str, repeat: int, fold: int) -> HeldOutGradients | None:
         """Gradient statistics of a fold's held-out patients."""
         with self._fold_file(model, repeat, fold, GRADIENTS) as path:
             arrays = _read_npz(path)
-            return None if arrays is None else HeldOutGradients.from_arrays(arrays)
+            return None if arrays is None else self._own(HeldOutGradients.from_arrays(arrays), repeat, fold)
 
     def permutations(self, model: str, repeat: int, fold: int) -> HeldOutPermutations | None:
         """Answers about a fold's held-out patients with shuffled inputs; None where the run kept none."""
         with self._fold_file(model, repeat, fold, PERMUTATIONS) as path:
             arrays = _read_npz(path)
-            return None if arrays is None else HeldOutPermutations.from_arrays(arrays)
+            return None if arrays is None else self._own(HeldOutPermutations.from_arrays(arrays), repeat, fold)
 
     def load_fold(self, model: str, repeat: int, fold: int) -> FittedModel:
         """The fitted model of a finished fold.
@@ -230,13 +261,20 @@ class RunStore:
             )
         return self.fold_folder(model, repeat, fold)
 
+    def _own(self, held_out: HeldOut, repeat: int, fold: int) -> HeldOut:
+        """What a fold left of its own held-out patients; a ValueError where it speaks of others."""
+        (own,) = (split for split in self.splits if (split.repeat, split.fold) == (repeat, fold))
+        if sorted(held_out.codes) != sorted(own.test):
+            raise ValueError("not the held-out patients")
+        return held_out
+
     def _fold_predictions(self, task: FoldTask) -> FoldPredictions:
         collapsed = self.outcome(task.model, task.repeat, task.fold).collapsed
         with self._fold_file(task.model, task.repeat, task.fold, PREDICTIONS) as path:
             rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
             if sorted(row["patient"] for row in rows) != sorted(task.test):
                 raise ValueError("not the held-out patients")
-            return FoldPredictions(
+            predictions = FoldPredictions(
                 model=task.model,
                 repeat=task.repeat,
                 fold=task.fold,
@@ -246,6 +284,12 @@ class RunStore:
                 logit=np.array([float(row["logit"]) for row in rows]),
                 collapsed=collapsed,
             )
+            if any(self._long[code] != y for code, y in zip(predictions.codes, predictions.y, strict=True)):
+                raise ValueError("other outcomes than the cohort's")
+            inside = (predictions.probability >= 0) & (predictions.probability <= 1)  # NaN is not
+            if not (inside & np.isfinite(predictions.logit)).all():
+                raise ValueError("no probabilities")
+            return predictions
 
     @contextmanager
     def _fold_file(self, model: str, repeat: int, fold: int, name: str) -> Iterator[Path]:
@@ -292,5 +336,11 @@ def _npz(arrays: dict[str, NDArray[Any]]) -> bytes:
 def _read_npz(path: Path) -> dict[str, NDArray[Any]] | None:
     if not path.is_file():
         return None
+    with ZipFile(path) as packed:
+        if sum(member.file_size for member in packed.infolist()) > _MOST_BYTES:
+            raise ValueError("far more than any fold leaves")
     with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+        try:
+            return {name: stored[name] for name in stored.files}
+        except MemoryError as problem:
+            raise ValueError("an array that declares far more than its file holds") from problem
