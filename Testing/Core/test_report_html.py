@@ -20,6 +20,7 @@ from PRRTPredictorCore.records import RESEARCH_USE_NOTICE
 from PRRTPredictorCore.report import html
 from PRRTPredictorCore.report.chapter import Cards, Chapter, Folded, Numbers, Plate, Table, Words
 from PRRTPredictorCore.report.chapters import CHAPTERS
+from PRRTPredictorCore.report.chapters.provenance import flattened
 from PRRTPredictorCore.report.content import RunContent, read_content, richest_pair
 from PRRTPredictorCore.report.html import write_report
 from PRRTPredictorCore.report.publish import set_columns
@@ -187,6 +188,16 @@ def test_it_says_what_was_done_and_how_sure_one_may_be(page: Page) -> None:
         "Brier",
     ):
         assert words.lower() in page.text.lower(), words
+
+
+def test_settings_are_printed_as_what_they_are() -> None:
+    values = {"network": {"mlp_widths": [16, 8], "ct_levels": [-0.4, 2.0]}, "hu_window": (-200.0, 300.0), "seed": None}
+    assert flattened(values) == [
+        ("network.mlp widths", "16 × 8"),
+        ("network.ct levels", "−0.4; 2.0"),
+        ("hu window", "−200.0; 300.0"),
+        ("seed", "–"),
+    ]
 
 
 def test_what_identifies_data_models_and_software_is_told(whole: Path, page: Page) -> None:

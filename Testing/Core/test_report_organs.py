@@ -105,7 +105,7 @@ def test_each_image_has_a_figure_and_a_table_with_its_numbers(content: RunConten
         blocks, missing = organ_blocks(content, MODELS)
     assert missing == ()
     plates = [block for block in blocks if isinstance(block, Plate)]
-    assert [plate.key for plate in plates] == ["organs_pet", "organs_ct"]
+    assert [plate.key for plate in plates] == ["organs-pet", "organs-ct"]
     for plate, model in zip(plates, MODELS, strict=True):
         assert plate.numbers is not None
         rows = [dict(zip(plate.numbers.columns, row, strict=True)) for row in plate.numbers.rows]
@@ -113,11 +113,33 @@ def test_each_image_has_a_figure_and_a_table_with_its_numbers(content: RunConten
         assert {row["organ"] for row in rows} == {"organ 1", "organ 2", "not labelled"}
         assert sum(float(row["saliency_share"]) for row in rows) == pytest.approx(1.0)  # type: ignore[arg-type]
         assert all(row["patients"] == PATIENTS - 1 for row in rows)
-        assert "11 held-out patients" in plate.text
+        assert "11 held-out patients, all who have organ labels" in plate.text
     assert all(row[4] is not None for row in plates[0].numbers.rows if plates[0].numbers)
     tables = [inner for block in blocks if isinstance(block, Folded) for inner in block.blocks]
     assert all(isinstance(table, Table) and len(table.rows) == 4 for table in tables)
     assert len(tables) == 2
+    assert isinstance(tables[0], Table)
+    assert tables[0].numbers is not None
+    looked: dict[object, float] = {}
+    for row in tables[0].numbers.rows:
+        one = dict(zip(tables[0].numbers.columns, row, strict=True))
+        looked[one["patient"]] = looked.get(one["patient"], 0.0) + float(one["saliency_share"])  # type: ignore[arg-type]
+    assert len(looked) == PATIENTS - 1
+    assert list(looked.values()) == pytest.approx([1.0] * len(looked))
+
+
+def test_named_patients_are_the_ones_shown_and_a_choice_of_many_is_said_to_be_one(
+    content: RunContent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = tuple(sorted(organ_maps(content)))[5:7]
+    with drawing("organs"):
+        blocks, _ = organ_blocks(replace(content, request=replace(content.request, patients=named)), MODELS[:1])
+        plate = next(block for block in blocks if isinstance(block, Plate))
+        assert "2 held-out patients whom the reader named" in plate.text
+        monkeypatch.setattr(chapter, "MOST_PATIENTS", 4)
+        blocks, _ = organ_blocks(content, MODELS[:1])
+    plate = next(block for block in blocks if isinstance(block, Plate))
+    assert "4 held-out patients, taken by study code from the 11 who have organ labels" in plate.text
 
 
 def test_without_labels_the_reader_is_told_how_to_get_them(trained: tuple[Path, InMemoryStudies]) -> None:
@@ -161,7 +183,7 @@ def test_a_hundred_organs_are_gathered(
     assert len(table.rows) == 1 + MOST_ORGANS + 2
     assert any("other organs" in row[0] for row in table.rows)
     assert table.numbers is not None
-    assert len(table.numbers.rows) == 101
+    assert len(table.numbers.rows) == 101 * (PATIENTS - 1)
 
 
 # --- drawing ----------------------------------------------------------------------------------------------------------

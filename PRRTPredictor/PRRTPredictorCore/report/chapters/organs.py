@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,7 @@ from ...explain.organs import (
 from ...imaging.cache import PreparedCohort
 from ...imaging.segmentation import OrganShares
 from ...models.registry import model_spec
-from ...records import LABS
+from ...records import LABS, Image
 from ..chapter import Block, Folded, Numbers, Plate, Table, Words
 from ..content import RunContent
 from ..figures.organs import MOST_MODELS, ROW_INCHES, OrganProfile, organ_shares_chart
@@ -32,7 +31,6 @@ from ..material.organs import OrganMaps, organ_maps
 from ..style import new_figure
 from ..wording import counted, defined, listed, printed, printed_interval
 
-Image = Literal["pet", "ct"]
 _IMAGES: tuple[Image, ...] = ("pet", "ct")
 
 MOST_PATIENTS = 16
@@ -105,7 +103,9 @@ def organ_blocks(content: RunContent, models: Sequence[str]) -> tuple[tuple[Bloc
         found = [finding for finding in findings if finding.image == image]
         if found:
             profiles = [OrganProfile(one.model, mean_over_patients(_legible(found, one))) for one in found]
-            blocks += [_plate(image, found, profiles[:MOST_MODELS]), Folded("As a table", (_table(image, found),))]
+            whom = _whom(content, maps, found[0])
+            plate = _plate(image, found, profiles[:MOST_MODELS], whom)
+            blocks += [plate, Folded("As a table", (_table(image, found),))]
     if not blocks:
         reason = "Saliency by organ: no patient has both organ labels and prepared images."
         return (), (
@@ -116,12 +116,27 @@ def organ_blocks(content: RunContent, models: Sequence[str]) -> tuple[tuple[Bloc
 
 
 def _patients(content: RunContent, maps: Collection[str], models: Sequence[str]) -> list[str]:
-    """The first patients by study code whom every model has held out; a code has nothing to do with the outcome."""
+    """Whom the reader named, else the first by study code, which has nothing to do with the outcome.
+
+    Only patients whom every model has held out.
+    """
     held_out = set(maps)
     for model in models:
         held_out &= {code for fold in content.predictions[model] for code in fold.codes}
+    if content.request.patients:
+        return sorted(held_out & set(content.request.patients))
     frozen = any(model_spec(model).ct_encoder == "pretrained" for model in models)
     return sorted(held_out)[: MOST_PATIENTS_FROZEN if frozen else MOST_PATIENTS]
+
+
+def _whom(content: RunContent, maps: Collection[str], finding: OrganFinding) -> str:
+    """Which patients a figure is about, in words: the reader must know whether these are all."""
+    shown = counted(len(finding.by_patient), "held-out patient")
+    if content.request.patients:
+        return f"{shown} whom the reader named"
+    if len(finding.by_patient) == len(maps):
+        return f"{shown}, all who have organ labels"
+    return f"{shown}, taken by study code from the {len(maps)} who have organ labels"
 
 
 def _shares(
@@ -215,17 +230,17 @@ def _legible(found: Sequence[OrganFinding], one: OrganFinding) -> tuple[tuple[Or
     return gather_small(patients, organs[:MOST_ORGANS], f"{len(organs) - MOST_ORGANS} other organs")
 
 
-def _plate(image: Image, found: Sequence[OrganFinding], profiles: Sequence[OrganProfile]) -> Plate:
+def _plate(image: Image, found: Sequence[OrganFinding], profiles: Sequence[OrganProfile], whom: str) -> Plate:
     rows = sum(organ.volume_share > 0 for organ in profiles[0].organs)
     figure = new_figure(7.4, 1.3 + ROW_INCHES * rows)
     organ_shares_chart(figure.subplots(), profiles)
     patients, title = len(found[0].by_patient), IMAGE_TITLES[image]
     return Plate(
-        key=f"organs_{image}",
+        key=f"organs-{image}",
         title=f"Where the networks look in the {title}, by organ",
         alt=f"Share of the saliency in the {title} by organ beside the organ's share of the volume. "
         + " ".join(_in_words(profile) for profile in profiles),
-        text=f"Each organ's share of the saliency, as the mean over {counted(patients, 'held-out patient')}"
+        text=f"Each organ's share of the saliency, as the mean over {whom}"
         f"{_INTERVAL if patients >= LEAST_FOR_AN_INTERVAL else ''}. The grey stroke is the share that the organ has of "
         "the volume: a network that did not care where would lie on it, and the factor at the right says by how much "
         "it does not. " + " ".join(_in_words(profile) for profile in profiles),
@@ -280,10 +295,31 @@ def _table(image: Image, found: Sequence[OrganFinding]) -> Table:
             for organ in mean_over_patients(_legible(found, one))
         ]
     return Table(
-        key=f"organs_{image}",
+        key=f"organs-{image}",
         title=f"Saliency in the {IMAGE_TITLES[image]} by organ",
         header=("organ", "saliency, %", "95 % interval", "volume, %", "uptake, %", "saliency ÷ volume"),
         rows=tuple(rows),
-        note="Shares of the whole field of view, air included. Each interval holds for one organ; no test was made.",
-        numbers=_numbers(found),
+        note="Shares of the whole field of view, air included. Each interval holds for one organ; no test was made. "
+        "The table's CSV file tells the shares patient by patient.",
+        numbers=_by_patient(found),
+    )
+
+
+def _by_patient(found: Sequence[OrganFinding]) -> Numbers:
+    return Numbers(
+        ("model", "patient", "organ", "saliency_share", "volume_share", "uptake_share", "saliency_by_volume"),
+        tuple(
+            (
+                one.model,
+                code,
+                organ.name,
+                defined(organ.saliency_share),
+                defined(organ.volume_share),
+                defined(organ.uptake_share),
+                defined(organ.enrichment),
+            )
+            for one in found
+            for code, organs in one.by_patient.items()
+            for organ in organs
+        ),
     )

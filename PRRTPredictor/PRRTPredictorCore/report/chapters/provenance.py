@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 from typing import Any
 
 from ... import __version__
 from ...cohort.labs import input_title
+from ...errors import ModelRefused
 from ...evaluation.summary import model_title
 from ...training.manifest import Manifest
 from ..chapter import Block, Chapter, Folded, Table, Words
 from ..content import RunContent
+from ..wording import minus
 
 DRAWN_WITH = ("numpy", "scipy", "scikit-learn", "lifelines", "matplotlib", "umap-learn", "captum")
 """Packages beside those of the fits that decide what the report shows."""
@@ -22,6 +25,7 @@ _PACKAGE_TITLES = {"prrtpredictor": "PRRTPredictor", "python": "Python"}
 def chapter(content: RunContent) -> Chapter:
     """Where the numbers come from, for whoever repeats or checks them."""
     manifest = content.manifest
+    hashes, missing = model_hashes(content)
     blocks: list[Block] = [
         Words(
             (
@@ -30,7 +34,7 @@ def chapter(content: RunContent) -> Chapter:
             )
         ),
         _configuration(manifest),
-        _models(content),
+        _models(content, hashes),
         _software(manifest),
         Folded("Every value of the preset", (_preset(manifest),)),
         Folded("Every value of the image preparation", (_preparation(manifest),)),
@@ -42,7 +46,7 @@ def chapter(content: RunContent) -> Chapter:
                 f"Remarks on the cohort ({len(notices)})", (Words(tuple(one.message for one in notices), listed=True),)
             )
         )
-    return Chapter("provenance", "How it was made", tuple(blocks))
+    return Chapter("provenance", "How it was made", tuple(blocks), missing)
 
 
 def provenance(content: RunContent) -> dict[str, Any]:
@@ -52,7 +56,7 @@ def provenance(content: RunContent) -> dict[str, Any]:
         "version": __version__,
         "data_sha256": manifest.data_sha256,
         "preprocess_digest": manifest.preprocess_digest,
-        "weights_sha256": {name: content.store.weights_sha256(name) for name in content.names},
+        "weights_sha256": model_hashes(content)[0],
         "preset": manifest.preset,
         "seed": manifest.seed,
         "folds": manifest.folds,
@@ -60,6 +64,19 @@ def provenance(content: RunContent) -> dict[str, Any]:
         "fitted_with": dict(manifest.versions),
         "reported_with": installed_versions(),
     }
+
+
+def model_hashes(content: RunContent) -> tuple[dict[str, str | None], tuple[str, ...]]:
+    """The hash of every model's weights, None where some are missing, and what is missing in sentences."""
+    hashes: dict[str, str | None] = {}
+    missing = []
+    for name in content.names:
+        try:
+            hashes[name] = content.store.weights_sha256(name)
+        except ModelRefused as refusal:
+            hashes[name] = None
+            missing.append(f"{refusal.message} {refusal.remedy}")
+    return hashes, tuple(missing)
 
 
 def installed_versions() -> dict[str, str]:
@@ -98,14 +115,14 @@ def _configuration(manifest: Manifest) -> Table:
     return Table(key="configuration", title="Configuration of the run", header=("Setting", "Value"), rows=tuple(rows))
 
 
-def _models(content: RunContent) -> Table:
+def _models(content: RunContent, hashes: Mapping[str, str | None]) -> Table:
     whole = content.manifest.folds * content.manifest.repeats
     return Table(
         key="model-hashes",
         title="The models",
         header=("Model", "Finished fits", "Model hash (SHA-256)"),
         rows=tuple(
-            (model_title(name), f"{len(folds)} of {whole}", content.store.weights_sha256(name))
+            (model_title(name), f"{len(folds)} of {whole}", hashes[name] or "weights missing")
             for name, folds in content.predictions.items()
         ),
         note="The hash is taken over the SHA-256 of every finished fit’s weights: equal hashes mean the same models.",
@@ -141,5 +158,6 @@ def flattened(values: object, name: str = "") -> list[tuple[str, str]]:
             for line in flattened(value, f"{name}.{key}".lstrip(".").replace("_", " "))
         ]
     if isinstance(values, list | tuple):
-        return [(name, " × ".join(str(value) for value in values))]
-    return [(name, "–" if values is None else str(values))]
+        sides = all(isinstance(value, int) for value in values)  # of an image or of layers; else a window or levels
+        return [(name, (" × " if sides else "; ").join(minus(str(value)) for value in values))]
+    return [(name, "–" if values is None else minus(str(values)) if isinstance(values, float) else str(values))]

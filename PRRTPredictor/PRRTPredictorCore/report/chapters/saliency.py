@@ -26,7 +26,7 @@ from ..material.gallery import (
 from ..overlay import SALIENCY_THRESHOLD
 from ..wording import capitalised, defined, listed, printed
 from .organs import organ_blocks
-from .saliency_checks import histogram_plate, randomisation_plate
+from .saliency_checks import histogram_plates, randomisation_plate
 
 KEY, TITLE = "saliency", "Where the networks looked"
 
@@ -41,7 +41,7 @@ def chapter(content: RunContent) -> Chapter | None:
         f"{code} was not held out by a finished fold of every model shown. Repeat the prrt train command to resume."
         for code in not_held_out
     ]
-    histograms = histogram_plate(content, chosen, models)
+    histograms = histogram_plates(content, chosen, models)
     images = prepared_images(content, [one.code for one in chosen])
     absent = [one.code for one in chosen if one.code not in images.codes]
     if absent:
@@ -55,7 +55,7 @@ def chapter(content: RunContent) -> Chapter | None:
     if shown:
         blocks += [plate for patient in shown for plate in patient_plates(patient, content)]
         blocks.append(patient_table(shown, content))
-    blocks += [histograms] if histograms else []
+    blocks += histograms
     if shown:
         blocks += [plate for plate in (randomisation_plate(content, shown, models),) if plate]
     by_organ, no_organs = organ_blocks(content, models)
@@ -141,7 +141,7 @@ def layer_rows(patient: GalleryPatient, method: SaliencyMethod) -> tuple[tuple[L
                          ("ct", Layer("CT\n", np.zeros_like(patient.study.ct), "ct"))):  # fmt: skip
         layers = [
             Layer(
-                f"{model_title(looked.model)}\n{IMAGE_TITLES[image]} saliency · p = {predicted_words(looked)}",
+                f"{model_title(looked.model)}\n{IMAGE_TITLES[image]} saliency\nprobability {predicted_words(looked)}",
                 maps[image],
                 "saliency",
             )

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...evaluation.summary import model_title
-from ...models.registry import MODELS
 from ..chapter import Numbers, Plate
 from ..figures.saliency import Histogram, gradient_histogram, randomisation_chart, share_limits, subfigure_axes
 from ..material.gallery import IMAGE_TITLES, Chosen, GalleryPatient
@@ -26,9 +25,14 @@ MUCH, LITTLE = 0.5, 0.2
 # --- gradient histograms ----------------------------------------------------------------------------------------------
 
 
-def histogram_plate(content: RunContent, chosen: Sequence[Chosen], models: Sequence[str]) -> Plate | None:
-    """Gradient magnitudes of each patient by model, from what the folds stored; None where they stored none."""
-    image = "pet" if any(MODELS[name].uses_pet for name in models) else "ct"
+def histogram_plates(content: RunContent, chosen: Sequence[Chosen], models: Sequence[str]) -> tuple[Plate, ...]:
+    """Gradient magnitudes of each patient by model, one plate an image, from what the folds stored."""
+    plates = (histogram_plate(content, chosen, models, image) for image in IMAGE_TITLES)
+    return tuple(plate for plate in plates if plate is not None)
+
+
+def histogram_plate(content: RunContent, chosen: Sequence[Chosen], models: Sequence[str], image: str) -> Plate | None:
+    """The same for one image; None where no model has gradients of it."""
     found = {
         one.code: [drawn for name in models if (drawn := patient_histogram(content, name, one.code, image))]
         for one in chosen
@@ -43,7 +47,7 @@ def histogram_plate(content: RunContent, chosen: Sequence[Chosen], models: Seque
     for ax, (code, histograms) in zip(subfigure_axes(figure, len(panels), PANELS_A_ROW), panels, strict=True):
         gradient_histogram(ax, histograms, unit).set_title(f"{code}, {'long' if content.long[code] else 'short'} PFS")
         ax.label_outer()
-        ax.set_xlabel(f"|∂ probability / ∂ voxel|, per {unit}")
+        ax.set_xlabel(f"log₁₀ |∂ probability / ∂ voxel|, per {unit}")
     share_limits(figure.axes)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(models))
     peaks = "; ".join(
@@ -51,7 +55,7 @@ def histogram_plate(content: RunContent, chosen: Sequence[Chosen], models: Seque
         for code, histograms in panels
     )
     return Plate(
-        key="saliency-gradients",
+        key=f"saliency-gradients-{image}",
         title=f"How large the gradients on the {IMAGE_TITLES[image]} are",
         alt=f"Histograms of the magnitude of the probability's gradient by patient and model. {peaks}.",
         text="Voxels by the magnitude of |∂ probability / ∂ voxel| before any scaling, all networks that had the "
@@ -89,7 +93,7 @@ def patient_histogram(content: RunContent, model: str, code: str, image: str) ->
 
 
 def _peak(histogram: Histogram) -> str:
-    return f"1e{histogram.edges[int(np.argmax(histogram.shares))]:.0f}"
+    return f"10^{histogram.edges[int(np.argmax(histogram.shares))]:.0f}"
 
 
 # --- the sanity check -------------------------------------------------------------------------------------------------
