@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 TEMPLATES = Path(__file__).parent / "templates"
+
+_TORN_APART = re.compile(r" (?=%)|(?<=\b[pn]) (?=[=<>≤≥] [\d.])|(?<=\b[pn] [=<>≤≥]) (?=[\d.])")
+"""The spaces inside "95 %", "p = 0.045" and "n = 12"."""
 
 
 def fill(template: str, **values: Any) -> str:
@@ -17,7 +21,11 @@ def fill(template: str, **values: Any) -> str:
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
-        # A number and its per cent sign stay on one line; mark-up is left alone.
-        finalize=lambda value: value.replace(" %", "\u00a0%") if type(value) is str else value,
+        finalize=lambda value: hold_together(value) if type(value) is str else value,  # mark-up is left alone
     )
     return environment.get_template(template).render(**values).lstrip()
+
+
+def hold_together(text: str) -> str:
+    """Keep a number on one line with its per cent sign, and with the letter that it is the value of."""
+    return _TORN_APART.sub("\u00a0", text)

@@ -70,6 +70,7 @@ _SETTINGS: dict[str, Any] = {
     "lines.linewidth": 2.0,
     "lines.solid_capstyle": "butt",
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a name with two dollar signs is a name, not a formula
     "savefig.facecolor": "white",
 }
 
@@ -131,7 +132,7 @@ def inline_picture(png: bytes, alt: str, width_inches: float) -> Markup:
     from markupsafe import Markup
 
     source = f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
-    mark_up = '<img src="{}" alt="{}" style="max-width:{}px">'
+    mark_up = '<img src="{}" alt="{}" style="--drawn:{}px">'
     return Markup(mark_up).format(source, alt, round(96 * width_inches))
 
 
@@ -158,9 +159,9 @@ def inline_svg(svg: str, key: str, alt: str) -> Markup:
     for colour, variable in _PAGE_VARIABLES.items():
         body = body.replace(colour, f"var({variable})")
     width = re.search(r'viewBox="0 0 ([\d.]+) ', body)
-    # Never wider than drawn, so that letters keep their size; narrower on a narrow page.
-    most = f"max-width:{float(width.group(1)) * 1.3333:.0f}px" if width else ""
+    # The page shows it no wider than drawn, and on a narrow screen not so small that its letters cannot be read.
+    drawn = f"--drawn:{float(width.group(1)) * 4 / 3:.0f}px" if width else ""
     body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
     body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
-    body = body.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}" style="{most}"', 1).strip()
+    body = body.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}" style="{drawn}"', 1).strip()
     return Markup(body)  # matplotlib's own mark-up, its texts escaped

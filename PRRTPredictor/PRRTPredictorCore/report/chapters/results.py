@@ -227,11 +227,14 @@ def curves_plate(content: RunContent) -> Plate | None:
     roc(left, rocs)
     precision_recall(right, recalls, content.summary.prevalence_long)
     folds = " and ".join(f"{counted(band.folds, 'fold')} of {model_title(name)}" for name, band in rocs)
+    found = " and ".join(
+        f"{float(band.median[int(abs(band.x - 0.25).argmin())]):.2f} for {model_title(name)}" for name, band in rocs
+    )
     return Plate(
         key="curves",
         title="ROC and precision–recall curves",
         alt=f"Median ROC curve and median precision–recall curve over {folds}, with shaded central 80 % bands, the "
-        "diagonal of chance and the line of the prevalence.",
+        f"diagonal of chance and the line of the prevalence. At a specificity of 0.75, median sensitivity {found}.",
         text=f"All finished folds of all repeats ({folds}), not a chosen one: the line is the median fold, the shade "
         "holds the middle 80 % of the folds. Where shades overlap, single folds can come out either way.",
         figure=figure,

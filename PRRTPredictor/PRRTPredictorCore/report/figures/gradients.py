@@ -41,6 +41,8 @@ def gradient_distributions(ax: Axes, found: GradientDistributions, first: str, s
         _line(ax, mean, found.edges, model_colour(name), lw=2.2, ls=line, zorder=top, label=model_title(name))
     if found.scale == "unit":
         ax.set_yscale("log")
+        ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+        ax.tick_params(axis="y", which="minor", labelleft=False)
         ax.set_xlim(0.0, 1.0)
         ax.set_ylim(_FAINTEST, 1.5)
         ax.set_xlabel("|∂ probability / ∂ voxel|, each map scaled to 0–1")
@@ -50,6 +52,7 @@ def gradient_distributions(ax: Axes, found: GradientDistributions, first: str, s
         if seen.size:
             ax.set_xlim(found.edges[max(0, seen[0] - 2)], found.edges[min(len(found.edges) - 1, seen[-1] + 3)])
         ax.set_ylim(bottom=0.0)
+        ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
         ax.set_xlabel(f"log₁₀ |∂ probability / ∂ voxel|, per {unit}")
         ax.set_title("Not scaled, logarithms")
     ax.set_ylabel("Share of the voxels")

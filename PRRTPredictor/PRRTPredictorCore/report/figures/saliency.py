@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,7 +41,7 @@ PET_COLOURS, SALIENCY_COLOURS = "inferno", "viridis"
 PANEL_INCHES = 2.85
 GAP_INCHES = 0.05
 MARGIN_INCHES = 0.14
-TITLE_INCHES = 0.46
+TITLE_INCHES = 0.64
 HEADING_INCHES = 0.42
 BARS_INCHES = 0.85
 
@@ -164,7 +165,7 @@ def draw_plane(ax: Axes, study: PreparedStudy, plane: Plane, layer: Layer, spot:
     ax.axhline(row, color=LIGHT, linewidth=0.35, alpha=0.55)
     ax.axvline(column, color=LIGHT, linewidth=0.35, alpha=0.55)
     for x, letter, side in ((0.02, plane.left, "left"), (0.98, plane.right, "right")):
-        ax.text(x, 0.98, letter, color=LIGHT, fontsize=7.5, transform=ax.transAxes, ha=side, va="top")
+        ax.text(x, 0.98, letter, color=LIGHT, fontsize=8, transform=ax.transAxes, ha=side, va="top")
     return image
 
 
@@ -210,7 +211,9 @@ def gradient_histogram(ax: Axes, histograms: Sequence[Histogram], unit: str) -> 
             linestyle=LINES[place % len(LINES)],
         )
     ax.set_xscale("log")
-    ax.set_xlabel(f"|∂ probability / ∂ voxel|, per {unit}")
+    ax.xaxis.set_major_formatter(lambda value, _: f"{math.log10(value):.0f}".replace("-", "−"))
+    ax.tick_params(axis="x", which="minor", labelbottom=False)
+    ax.set_xlabel(f"log₁₀ |∂ probability / ∂ voxel|, per {unit}")
     ax.set_ylabel("voxels, %")
     return quiet(ax)
 
