@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from .errors import Code
 
 Modality = Literal["PT", "CT"]
+Image = Literal["pet", "ct"]
+"""What a model sees of a study, by the names of the registry and of cohort.csv."""
 Unit = Literal["SUVbw", "HU", "saliency"]
 YesNo = Literal["yes", "no", "unknown"]
 LabMethod = Literal["gradient x input", "decision path", "none"]

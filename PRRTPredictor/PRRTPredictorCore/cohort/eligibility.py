@@ -136,9 +136,10 @@ def require_groups(n_short: int, n_long: int, folds: int, where: str = "") -> No
             remedy="Look at the flow chart of `prrt cohort check`.",
         )
     if not n_short or not n_long:
+        only = "long" if n_long else "short"
         raise CohortRefused(
             Code.ONE_CLASS,
-            f"All {n_short + n_long} patients have {'long' if n_long else 'short'} PFS; there is nothing to tell apart.",
+            f"All {n_short + n_long} patients have {only} PFS; there is nothing to tell apart.",
             where=where,
             remedy="Add patients of the other group, and check the outcome columns.",
         )

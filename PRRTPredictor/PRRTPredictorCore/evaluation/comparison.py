@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import Code, RunFailed
 from ..records import FoldPredictions
+from .correlation import rank_correlation
 from .discrimination import (
     FoldScore,
     score_fold,
@@ -209,7 +210,6 @@ def compare_models(
 
 def group_agreement(patients: PatientPair) -> GroupAgreement:
     """Count the patients by both models' groups and by outcome."""
-    from scipy.stats import spearmanr
     from sklearn.metrics import cohen_kappa_score
 
     def cell(first: bool, second: bool) -> tuple[int, int]:
@@ -217,11 +217,10 @@ def group_agreement(patients: PatientPair) -> GroupAgreement:
         return int((~members).sum()), int(members.sum())
 
     grouped = np.unique(np.concatenate([patients.first_long, patients.second_long])).size > 1
-    varied = np.ptp(patients.first) > 0 and np.ptp(patients.second) > 0
     return GroupAgreement(
         counts=((cell(False, False), cell(False, True)), (cell(True, False), cell(True, True))),
         kappa=float(cohen_kappa_score(patients.first_long, patients.second_long)) if grouped else float("nan"),
-        rank_correlation=float(spearmanr(patients.first, patients.second).statistic) if varied else float("nan"),
+        rank_correlation=rank_correlation(patients.first, patients.second),
     )
 
 

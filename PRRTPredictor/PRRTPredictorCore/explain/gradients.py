@@ -15,12 +15,12 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from ..training.heldout import LOG10_EDGES, UNIT_EDGES, GradientHistograms, HeldOutGradients
-from .distances import DISTANCES, Floats, histogram_distances, shares
+from ..records import Image
+from ..training.heldout import LOG10_EDGES, UNIT_EDGES, HeldOutGradients
+from .distances import DISTANCES, Floats, histogram_distances
+from .gradient_maps import MapPair, paired_maps
 
-Image: TypeAlias = Literal["pet", "ct"]
 Scale: TypeAlias = Literal["unit", "log10"]
-SCALES: tuple[Scale, ...] = ("unit", "log10")
 """Min–max scaled per map, as the paper; log10 |∂ probability / ∂ voxel|, not normalised."""
 
 RESAMPLES = 2000
@@ -143,7 +143,7 @@ def compare_gradients(
     GradientComparison or None
         None where the models share no gradient map of this image.
     """
-    pairs = _paired_maps(first, second, image)
+    pairs = paired_maps(first, second, image)
     if not pairs:
         return None
     firsts, seconds = [pair.first for pair in pairs], [pair.second for pair in pairs]
@@ -188,71 +188,14 @@ def permuted_ks(gaps: Floats, permutations: int = PERMUTATIONS, seed: int = 0) -
     return (extreme + 1) / (permutations + 1)
 
 
-# --- the maps of a run ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class _Map:
-    """One gradient map: the share of its voxels in each bin; ``log10`` None and ``flat`` where nothing has a slope."""
-
-    unit: Floats
-    log10: Floats | None
-    zeros: float
-    flat: bool
-
-    @classmethod
-    def of(cls, rows: GradientHistograms, place: int) -> _Map:
-        unit, log10 = (np.asarray(table[place], dtype=np.float64) for table in (rows.unit_counts, rows.log10_counts))
-        return cls(
-            unit=shares(unit),
-            log10=shares(log10) if log10.sum() > 0 else None,
-            zeros=float(rows.zeros[place] / unit.sum()),
-            flat=not log10.sum() > 0,
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class _MapPair:
-    """Two models' maps of one patient; ``fold`` numbers the pair of fits that held the patient out."""
-
-    code: str
-    fold: int
-    first: _Map
-    second: _Map
-
-
-def _paired_maps(first: Sequence[HeldOutGradients], second: Sequence[HeldOutGradients], image: Image) -> list[_MapPair]:
-    """The maps that both models kept, in the order of the first model's folds."""
-    others: dict[frozenset[str], list[HeldOutGradients]] = defaultdict(list)
-    for fold in second:
-        others[frozenset(fold.codes)].append(fold)
-    pairs: list[_MapPair] = []
-    for number, fold in enumerate(first):
-        # A fold is told by whom it held out; should two repeats have held out the same patients, by their order.
-        same = others[frozenset(fold.codes)]
-        if not same:
-            continue
-        other = same.pop(0)
-        a: GradientHistograms | None = getattr(fold, image)
-        b: GradientHistograms | None = getattr(other, image)
-        if a is None or b is None:
-            continue
-        there = {code: place for place, code in enumerate(other.codes)}
-        a_known, b_known = a.known, b.known
-        pairs += [
-            _MapPair(code, number, _Map.of(a, place), _Map.of(b, there[code]))
-            for place, code in enumerate(fold.codes)
-            if a_known[place] and b_known[there[code]]
-        ]
-    return pairs
-
+# --- on one scale -----------------------------------------------------------------------------------------------------
 
 Fits: TypeAlias = Sequence[Sequence[Floats]]
 """By patient, by fit: both models' histograms, shape (2, bins)."""
 
 
 def _distributions(
-    scale: Scale, pairs: Sequence[_MapPair], resamples: int, permutations: int, seed: int
+    scale: Scale, pairs: Sequence[MapPair], resamples: int, permutations: int, seed: int
 ) -> GradientDistributions:
     edges = UNIT_EDGES if scale == "unit" else LOG10_EDGES
     gathered: dict[str, list[Floats]] = defaultdict(list)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..evaluation.correlation import rank_correlation
 from ..evaluation.discrimination import concordance
 from ..evaluation.resampling import (
     RESAMPLES,
@@ -139,17 +140,9 @@ def summarise_contributions(
     for fold, contributions in kept:
         values = np.array([inputs[code] for code in fold.codes], dtype=np.float64)
         magnitude.append(np.abs(contributions).mean(axis=0))
-        direction.append([_rank_correlation(c, v) for c, v in zip(contributions.T, values.T, strict=True)])
+        direction.append([rank_correlation(c, v) for c, v in zip(contributions.T, values.T, strict=True)])
     first = kept[0][0]
     return ContributionSummary(first.feature_names, first.lab_method, np.array(magnitude), np.array(direction))
-
-
-def _rank_correlation(first: Floats, second: Floats) -> float:
-    from scipy.stats import spearmanr
-
-    if first.size < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
-        return float("nan")
-    return float(spearmanr(first, second).statistic)
 
 
 # --- over a run: permutation importance -------------------------------------------------------------------------------

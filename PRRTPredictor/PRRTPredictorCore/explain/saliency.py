@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor
 from ..models.answers import NetworkAnswers, ask
 from ..models.fitted import FittedNetwork
 from ..models.registry import ModelSpec
+from ..records import Image
 from .methods import SaliencyMethod
 
 SMOOTHGRAD_COPIES = 24
@@ -29,8 +29,6 @@ EMPTY_SUV, EMPTY_HU = 0.0, -1000.0
 """The empty image from which integrated gradients start."""
 
 COPIES_AT_ONCE = 4
-
-Image = Literal["pet", "ct"]
 
 
 @dataclass(frozen=True, eq=False)

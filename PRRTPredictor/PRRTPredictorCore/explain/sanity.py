@@ -15,10 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ..evaluation.correlation import rank_correlation
 from ..models.encoders import ImageEncoder, PretrainedCtEncoder, RunningStandardise
 from ..models.fitted import FittedNetwork
 from ..models.fusion import FusionNetwork
-from .saliency import Image, logit_gradients
+from ..records import Image
+from .saliency import logit_gradients
 
 TISSUE_HU = -300.0
 """Voxels above count: outside of the patient, every network agrees that there is nothing."""
@@ -125,15 +127,6 @@ def agreement(maps: Sequence[NDArray[np.floating]], where: NDArray[np.bool_]) ->
     pairs = [rank_correlation(a, b) for place, a in enumerate(values) for b in values[place + 1 :]]
     known = [one for one in pairs if np.isfinite(one)]
     return float(np.mean(known)) if known else float("nan")
-
-
-def rank_correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """Spearman's correlation of two arrays of one shape; NaN where one of them is constant."""
-    from scipy.stats import spearmanr
-
-    if a.size < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return float("nan")
-    return float(spearmanr(a, b, axis=None).statistic)
 
 
 def _stages_from_deepest(branch: ImageEncoder | PretrainedCtEncoder) -> list[nn.Module]:

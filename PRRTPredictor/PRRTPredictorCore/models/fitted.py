@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import Code, ModelRefused
+from ..records import Image
 from .encoders import PretrainedCtEncoder, PretrainedEncoder
 from .fusion import FusionNetwork
 from .presets import Preset
@@ -131,7 +132,7 @@ class FittedNetwork(nn.Module):
         """Tabular inputs that the model expects; 0 when it uses none."""
         return self.network.n_tabular
 
-    def window(self, image: Literal["pet", "ct"]) -> tuple[float, float]:
+    def window(self, image: Image) -> tuple[float, float]:
         """The SUV or HU beyond which the network sees no difference; infinite where it has no window."""
         if image == "ct" and isinstance(self.network.ct_branch, PretrainedCtEncoder):
             return self.network.ct_branch.hu_window

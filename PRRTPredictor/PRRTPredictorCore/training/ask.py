@@ -17,7 +17,8 @@ from .permuting import shuffled_answers, tabular_groups
 
 if TYPE_CHECKING:
     from ..models.fitted import FittedNetwork
-    from .data import Image, TrainingData
+    from ..records import Image
+    from .data import TrainingData
     from .records import FoldTask
 
 BATCH = 4

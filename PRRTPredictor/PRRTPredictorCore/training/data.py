@@ -6,16 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Code, RunFailed
-from ..records import LABS, Cohort, PreparedStudy
+from ..records import LABS, Cohort, Image, PreparedStudy
 from .cohortfile import RunCohort, describe_patient
-
-Image = Literal["pet", "ct"]
 
 
 class PreparedImages(Protocol):

@@ -14,7 +14,8 @@ from torch.nn import functional
 from ..imaging.normalise import ImageNormaliser, TabularNormaliser
 from ..models.presets import AugmentationSettings, Preset
 from ..models.registry import ModelSpec
-from .data import Image, TrainingData
+from ..records import Image
+from .data import TrainingData
 
 RESIDENT_BYTES = 1 << 30
 """Up to this size a fold's normalised images stay in memory; a larger fold is read from disk batch by batch."""

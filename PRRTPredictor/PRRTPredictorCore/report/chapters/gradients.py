@@ -8,8 +8,9 @@ from types import MappingProxyType
 
 from ...evaluation.summary import model_title
 from ...explain.distances import DISTANCES
-from ...explain.gradients import GradientComparison, GradientDistributions, Image, Scale, compare_gradients
+from ...explain.gradients import GradientComparison, GradientDistributions, Scale, compare_gradients
 from ...models.registry import MODELS
+from ...records import Image
 from ..chapter import Block, Cell, Chapter, Numbers, Plate, Table, Words
 from ..content import PAPER_PAIR, RunContent
 from ..figures.gradients import gradient_distributions
@@ -173,6 +174,7 @@ def gradient_plate(found: GradientComparison, pair: tuple[str, str]) -> Plate:
         f"{name} {printed(median(found.log10, side), '.1f')}" for name, side in ((first, 0), (second, 1))
     )
     told = f"Median log₁₀ gradient: {medians}." if found.log10.patients else "There is no gradient for a logarithm."
+    overlap = " and ".join(printed(one.value) for of in found.scales for one in of.distances if one.name == "overlap")
     without = (
         f" Voxels without any gradient ({100 * found.first_zeros:.0f} % and {100 * found.second_zeros:.0f} %, most of "
         "them beyond the window of values that the models see) stand at 0 on the left and are left out on the right."
@@ -182,7 +184,8 @@ def gradient_plate(found: GradientComparison, pair: tuple[str, str]) -> Plate:
     return Plate(
         key=f"gradients-{found.image}",
         title=f"Gradients with respect to the {IMAGE_TITLES[found.image]}: {first} and {second}",
-        alt=f"Histograms of gradient magnitudes of both models, left scaled map by map, right as logarithms. {told}",
+        alt=f"Histograms of gradient magnitudes of both models, left scaled map by map, right as logarithms. {told} "
+        f"Histogram overlap (1 is equal): {overlap}.",
         text=f"Held-out patients only, {maps}, each patient with equal weight. Left, note the logarithmic ordinate: "
         f"most voxels lie near 0.{fits} {told}{without}",
         figure=figure,

@@ -11,7 +11,6 @@ from ...models.describe import (
     ForestDescription,
     ModelDescription,
     NetworkDescription,
-    StageDescription,
     describe_model,
 )
 from ...models.fitted import FittedNetwork
@@ -19,12 +18,13 @@ from ...models.presets import Preset
 from ...models.pretrained import stages_to_fit
 from ...models.registry import MODELS, model_specs
 from ...training.store import CT_ENCODER
-from ..chapter import Block, Chapter, Folded, Numbers, Plate, Table, Words
+from ..chapter import Block, Chapter, Folded, Numbers, Plate, Words
 from ..figures.combinations import ROW, Combination, combinations
 from ..figures.pipeline import MARGIN, WIDTH, pipeline, whole_figure
 from ..material.sketch import sketch_of
 from ..style import new_figure
 from ..wording import listed
+from .layers import layer_numbers, layers_table
 
 if TYPE_CHECKING:
     from ...models.encoders import PretrainedEncoder
@@ -43,7 +43,7 @@ def chapter(content: RunContent) -> Chapter | None:
     if shown is not None:
         blocks.append(_pipeline_plate(content, shown))
     blocks += [_combinations_plate(content, described), Words(lines=_in_words(content, described))]
-    layers = _layers_table(described)
+    layers = layers_table(described)
     if layers is not None:
         blocks.append(Folded("Every layer of every network", (layers,)))
     return Chapter("pipeline", TITLE, tuple(blocks), tuple(missing))
@@ -123,7 +123,7 @@ def _pipeline_plate(content: RunContent, model: ModelDescription) -> Plate:
 def _which(content: RunContent, model: ModelDescription) -> str:
     head = content.headline.model
     return (
-        "the model with the most inputs"
+        content.headline_role
         if model.model == head
         else f"{MODELS[model.model].title}, since the layers of {MODELS[head].title} cannot be shown"
     )
@@ -135,7 +135,7 @@ def _pipeline_numbers(model: ModelDescription) -> Numbers:
             ("model", "inputs", "trees", "max_depth", "min_samples_leaf"),
             ((model.model, model.inputs, model.trees, model.max_depth, model.min_samples_leaf),),
         )
-    return _layer_numbers((model,))
+    return layer_numbers((model,))
 
 
 # --- every model ------------------------------------------------------------------------------------------------------
@@ -275,67 +275,4 @@ def _grid(content: RunContent) -> str:
     return (
         f"PET and CT are averaged by area to one grid of {' × '.join(map(str, shape))} voxels; a voxel measures "
         f"{' × '.join(f'{side:.1f}' for side in sides)} mm (head–foot × front–back × left–right, median over patients)."
-    )
-
-
-# --- layer by layer ---------------------------------------------------------------------------------------------------
-
-_KINDS: Mapping[str, str] = {
-    "convolution": "first convolution",
-    "residual": "residual blocks",
-    "histogram": "intensity histogram",
-    "embedding": "pooling and linear layer",
-    "mlp": "MLP layer",
-    "output": "output",
-}
-
-
-def _layers_table(described: Mapping[str, ModelDescription]) -> Table | None:
-    networks = [model for model in described.values() if isinstance(model, NetworkDescription)]
-    if not networks:
-        return None
-    rows: list[tuple[str, ...]] = []
-    for model in networks:
-        rows.append((MODELS[model.model].title,))
-        rows += [
-            (
-                f"{branch}: {_KINDS[stage.kind]}",
-                " × ".join(str(side) for side in stage.shape),
-                f"{stage.parameters:,}",
-                f"{stage.fitted_parameters:,}",
-            )
-            for branch, stage in _steps(model)
-        ]
-        rows.append(("all", "", f"{model.parameters:,}", f"{model.fitted_parameters:,}"))
-    return Table(
-        key="layers",
-        title="The networks, layer by layer",
-        header=("", "Output", "Weights", "fitted by a fold"),
-        rows=tuple(rows),
-        note="Output: channels × voxels along (k, j, i), or a count of numbers.",
-        numbers=_layer_numbers(tuple(networks)),
-    )
-
-
-def _steps(model: NetworkDescription) -> list[tuple[str, StageDescription]]:
-    own = [(branch.input, stage) for branch in model.branches for stage in branch.stages]
-    return own + [("fusion", stage) for stage in model.mlp]
-
-
-def _layer_numbers(models: tuple[NetworkDescription, ...]) -> Numbers:
-    return Numbers(
-        ("model", "branch", "layer", "output_k_j_i", "output_channels", "weights", "fitted_weights"),
-        tuple(
-            (
-                model.model,
-                branch,
-                stage.kind,
-                "x".join(str(side) for side in stage.shape[1:]) or None,
-                stage.shape[0],
-                stage.parameters,
-                stage.fitted_parameters,
-            )
-            for model in models
-            for branch, stage in _steps(model)
-        ),
     )
