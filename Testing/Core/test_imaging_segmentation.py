@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from PRRTPredictorCore.errors import Code, PRRTError
+from PRRTPredictorCore.imaging.resize import Box, area_resize
 from PRRTPredictorCore.imaging.segmentation import (
     Segmentation,
     organ_shares,
@@ -165,6 +166,24 @@ def test_the_order_of_the_file_does_not_matter(flips: tuple[int, ...]) -> None:
     np.testing.assert_allclose(
         organ_shares(flipped, grid).fractions, organ_shares(segmentation, grid).fractions, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+@pytest.mark.parametrize("shape", [(6, 5, 7), (41, 9, 30)])
+def test_shares_are_the_box_means_of_each_organ_alone(axes: tuple[int, int, int], shape: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 4, size=(20, 24, 28)).astype(np.int16)
+    labels[5:12, 3:20, 8:] = 2
+    segmentation = Segmentation(labels, affine((3.0, 2.0, 2.5), (-40.0, -20.0, 100.0)), {1: "a", 2: "b", 3: "c"})
+    spans = Box((-1.3, 17.6), (2.25, 24.0), (0.4, 33.0))  # beyond the labels on two sides
+    size = [(high - low) / n for (low, high), n in zip(spans.spans, shape, strict=True)]
+    cut = np.diag([*size[::-1], 1.0])
+    cut[:3, 3] = [low + one / 2 - 0.5 for (low, _), one in zip(spans.spans, size, strict=True)][::-1]
+    grid = CommonGrid(shape, segmentation.ijk_to_lps @ cut)
+    stored = np.ascontiguousarray(labels.transpose(axes)).transpose(np.argsort(axes))  # the same labels, other rows
+    shares = organ_shares(Segmentation(stored, segmentation.ijk_to_lps, segmentation.names), grid)
+    expected = [area_resize(labels == label, shape, spans) for label in (1, 2, 3)]
+    np.testing.assert_allclose(shares.fractions, expected, atol=2e-6)
 
 
 def test_labels_turned_against_the_grid_land_on_the_same_tissue() -> None:
