@@ -96,11 +96,12 @@ def test_the_brief_counts_patients_and_says_what_the_headline_reached(contents: 
 def test_without_evidence_the_brief_says_so(contents: dict[str, RunContent]) -> None:
     assert "no evidence that it does better than chance" in all_said(made(contents["collapsed"], "brief"))
     assert "the only model with results" in all_said(made(contents["collapsed"], "brief"))
+    assert "chosen beforehand among the models with the most inputs" in all_said(made(contents["whole"], "brief"))
     head = contents["whole"].headline
     worse = type(head)(head.model, head.folds, _metric(0.3, 0.2, 0.4), head.auprc, head.accuracy)
-    assert "worse than chance" in " ".join(headline_in_words(worse, 3))
+    assert "worse than chance" in " ".join(headline_in_words(worse, 3, ""))
     unknown = type(head)(head.model, head.folds, _metric(*(math.nan,) * 3), head.auprc, head.accuracy)
-    assert "could not be scored" in " ".join(headline_in_words(unknown, 3))
+    assert "could not be scored" in " ".join(headline_in_words(unknown, 3, ""))
 
 
 def test_a_partial_run_says_what_is_missing(contents: dict[str, RunContent]) -> None:

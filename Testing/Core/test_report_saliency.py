@@ -247,6 +247,8 @@ def test_a_partial_run_and_runs_without_networks(run: Path, tmp_path: Path) -> N
     made_run(tmp_path / "one", ("rf_labs", "ct"), 12, 2, 1)
     assert gallery_models(read_content(tmp_path / "one")) == ("ct",)
     assert len(made_chapter(chapter, read_content(tmp_path / "one")).missing) == 1
+    made_run(tmp_path / "images", ("pet", "ct"), 12, 2, 1)
+    assert gallery_models(read_content(tmp_path / "images")) == ("ct", "pet")
 
 
 def test_the_planes_meet_in_the_spot_and_lie_as_radiologists_look_at_them() -> None:

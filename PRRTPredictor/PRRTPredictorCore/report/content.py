@@ -62,8 +62,21 @@ class RunContent:
 
     @property
     def headline(self) -> Discrimination:
-        """The model with the most inputs that has results: fixed by the registry's order, never by its score."""
+        """The model with the most inputs that has results, of equals the last in the registry, never by score."""
         return self.summary.models[-1]
+
+    @property
+    def headline_role(self) -> str:
+        """What the headline model is among those with results, in words."""
+        most = len(MODELS[self.headline.model].inputs)
+        as_many = sum(len(MODELS[model.model].inputs) == most for model in self.summary.models)
+        if as_many == len(self.summary.models) == 1:
+            return "the only model with results"
+        return (
+            "the model with the most inputs that has results"
+            if as_many == 1
+            else "chosen beforehand among the models with the most inputs"
+        )
 
     @property
     def baseline(self) -> Discrimination | None:

@@ -41,7 +41,7 @@ def in_brief(content: RunContent) -> tuple[str, ...]:
     ]
     collapsed = sum(model.collapsed_folds for model in summary.models)
     return (
-        *headline_in_words(head, summary.folds, alone=len(summary.models) == 1),
+        *headline_in_words(head, summary.folds, content.headline_role),
         *(comparison_in_words(test) for test in against_labs),
         *(
             (f"{counted(collapsed, 'fit')} collapsed to the same answer for everyone; Results names them.",)
@@ -50,9 +50,8 @@ def in_brief(content: RunContent) -> tuple[str, ...]:
     )
 
 
-def headline_in_words(head: Discrimination, folds: int, *, alone: bool = False) -> tuple[str, ...]:
-    """What the model with the most inputs reached, and whether that is more than chance."""
-    role = "the only model with results" if alone else "the model with the most inputs that has results"
+def headline_in_words(head: Discrimination, folds: int, role: str) -> tuple[str, ...]:
+    """What the headline model reached, and whether that is more than chance."""
     title = f"{model_title(head.model)}, {role},"
     low, high = head.auroc.ci95
     if not math.isfinite(head.auroc.mean):

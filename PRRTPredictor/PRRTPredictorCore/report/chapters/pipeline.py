@@ -123,7 +123,7 @@ def _pipeline_plate(content: RunContent, model: ModelDescription) -> Plate:
 def _which(content: RunContent, model: ModelDescription) -> str:
     head = content.headline.model
     return (
-        content.headline_role
+        f"{MODELS[head].title}, {content.headline_role}"
         if model.model == head
         else f"{MODELS[model.model].title}, since the layers of {MODELS[head].title} cannot be shown"
     )

@@ -15,8 +15,6 @@ from ...evaluation.summary import model_title
 from ...evaluation.survival import predicted_groups
 from ...explain.methods import SaliencyMethod
 from ...imaging.cache import PreparedCohort, prepare_cohort, reopen_cohort
-from ...imaging.preprocess import PreprocessConfig
-from ...models.decoding import decode
 from ...models.registry import MODELS
 from ...records import LABS, PreparedStudy
 
@@ -91,10 +89,10 @@ class GalleryPatient:
 
 
 def gallery_models(content: RunContent) -> tuple[str, ...]:
-    """The compared pair as far as it sees images; else the network with the most inputs; empty without any network."""
+    """The compared pair as far as it sees images; else the two networks with the most inputs; empty without any."""
     pair = [name for name in content.pair or () if name in content.names and MODELS[name].uses_images]
     networks = [name for name in content.names if MODELS[name].uses_images]
-    return tuple(pair) or tuple(networks[-1:])
+    return tuple(pair) or tuple(networks[-2:][::-1])
 
 
 def choose_patients(content: RunContent, models: Sequence[str]) -> tuple[tuple[Chosen, ...], tuple[str, ...]]:
@@ -140,7 +138,7 @@ def prepared_images(content: RunContent, codes: Sequence[str]) -> PreparedCohort
     """
     facts = {image.code: image for image in content.cohort.images}
     keys = {code: facts[code].content_key for code in codes if code in facts}
-    config = decode(PreprocessConfig, dict(content.manifest.preprocess))
+    config = content.manifest.preprocess_record()
     found = reopen_cohort(keys, config)
     absent = [code for code in keys if code not in found.codes]
     if not absent or content.request.cohort is None:
