@@ -14,7 +14,8 @@ from datetime import date
 from pathlib import Path
 from typing import TypeAlias
 
-from . import __version__, commands
+from . import __version__
+from .commands import Command, data, prediction, runs
 from .console import END_WITH_PARENT, abandon_stdout, end_with_parent, listening, print_refusal, steady_streams
 from .errors import Cancelled, Code, PRRTError, RunFailed
 from .explain.methods import METHOD_TITLES
@@ -99,7 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
 Words: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # argparse keeps this type to itself
 
 
-def _command(words: Words, name: str, run: commands.Command, summary: str) -> argparse.ArgumentParser:
+def _command(words: Words, name: str, run: Command, summary: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = words.add_parser(name, help=summary, description=summary, epilog=EPILOG)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.set_defaults(command=run)
@@ -123,23 +124,23 @@ def _device(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_demo(words: Words) -> None:
-    parser = _command(words, "demo", commands.demo, "the main job on made patients, end to end")
+    parser = _command(words, "demo", runs.demo, "the main job on made patients, end to end")
     parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="default: ./demo")
     parser.add_argument("--seed", type=_seed, default=1, metavar="S")
 
 
 def _add_dicom(words: Words) -> None:
-    index = _command(words, "index", commands.index, "find PET/CT pairs in a folder or in Slicer's DICOM database")
+    index = _command(words, "index", data.index, "find PET/CT pairs in a folder or in Slicer's DICOM database")
     index.add_argument("source", type=Path, metavar="DICOM_DIR|ctkDICOM.sql")
     _json(index)
 
-    suv = _command(words, "suv", commands.suv, "read one PET series as SUVbw, or say why that cannot be proved")
+    suv = _command(words, "suv", data.suv, "read one PET series as SUVbw, or say why that cannot be proved")
     suv.add_argument("pet", type=Path, metavar="PET_DIR")
     _json(suv)
 
 
 def _add_synth(words: Words) -> None:
-    parser = _command(words, "synth", commands.synth, "make a synthetic cohort: real DICOM files and a cohort.csv")
+    parser = _command(words, "synth", data.synth, "make a synthetic cohort: real DICOM files and a cohort.csv")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--patients", type=_positive, default=116, metavar="N", help="default: 116, as in the paper")
     parser.add_argument("--seed", type=_seed, default=0, metavar="S")
@@ -154,8 +155,8 @@ def _add_cohort(words: Words) -> None:
     parser = words.add_parser("cohort", help="check a cohort.csv, or describe it as the paper's Table 1")
     actions = parser.add_subparsers(metavar="check|describe", required=True)
     for name, run, summary in (
-        ("check", commands.cohort_check, "list every violation with row and remedy, and count the exclusions"),
-        ("describe", commands.cohort_describe, "print Table 1"),
+        ("check", data.cohort_check, "list every violation with row and remedy, and count the exclusions"),
+        ("describe", data.cohort_describe, "print Table 1"),
     ):
         action = _command(actions, name, run, summary)
         action.add_argument("cohort", type=Path, metavar="cohort.csv")
@@ -163,11 +164,11 @@ def _add_cohort(words: Words) -> None:
 
 
 def _add_train(words: Words) -> None:
-    train = _command(words, "train", commands.train, "repeated cross-validation; the same command again resumes")
+    train = _command(words, "train", runs.train, "repeated cross-validation; the same command again resumes")
     train.add_argument("cohort", type=Path, metavar="cohort.csv")
     train.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder")
     train.add_argument(
-        "--models", nargs="+", choices=MODEL_NAMES, default=MODEL_NAMES, metavar="NAME", help="all seven"
+        "--models", nargs="+", choices=MODEL_NAMES, default=MODEL_NAMES, metavar="NAME", help="default: all seven"
     )
     train.add_argument("--folds", type=_at_least_two, default=3, metavar="N")
     train.add_argument("--repeats", type=_positive, default=5, metavar="N")
@@ -190,13 +191,21 @@ def _add_train(words: Words) -> None:
 
 
 def _add_report(words: Words) -> None:
-    report = _command(words, "report", commands.report, "figures and report.html from what a run stored")
+    report = _command(words, "report", runs.report, "the paper's tables and figures from a run, as one page")
     report.add_argument("run", type=Path, metavar="RUN")
     report.add_argument(
-        "--compare", nargs=2, choices=MODEL_NAMES, metavar=("A", "B"), help="two models to hold against each other"
+        "--compare",
+        nargs=2,
+        choices=MODEL_NAMES,
+        metavar=("A", "B"),
+        help="two models to hold against each other; default: the paper's pair",
     )
     report.add_argument(
-        "--patients", nargs="+", default=(), metavar="CODE", help="study codes whose saliency is shown; default: three"
+        "--patients",
+        nargs="+",
+        default=(),
+        metavar="CODE",
+        help="study codes whose saliency is shown; default: three by a fixed rule",
     )
     report.add_argument(
         "--saliency",
@@ -221,13 +230,13 @@ def _add_report(words: Words) -> None:
 
 
 def _add_model(words: Words) -> None:
-    fit = _command(words, "fit", commands.fit, "pack a finished run's fold ensemble as the deployable model")
+    fit = _command(words, "fit", runs.fit, "pack a finished run's fold ensemble as the deployable model")
     fit.add_argument("--run", type=Path, required=True, metavar="RUN")
     fit.add_argument("--model", required=True, choices=MODEL_NAMES, metavar="NAME")
     fit.add_argument("--out", type=Path, required=True, metavar="MODEL")
     _json(fit)
 
-    predict = _command(words, "predict", commands.predict, "one study and its labs: prediction, saliency, scene")
+    predict = _command(words, "predict", prediction.predict, "one study and its labs: prediction, saliency, scene")
     predict.add_argument("--model", type=Path, required=True, metavar="MODEL")
     for name in ("pet", "ct"):
         predict.add_argument(
@@ -262,7 +271,7 @@ def _add_model(words: Words) -> None:
     _device(predict)
     _json(predict)
 
-    evaluate = _command(words, "evaluate", commands.evaluate, "external validation of a model on another cohort")
+    evaluate = _command(words, "evaluate", prediction.evaluate, "external validation of a model on another cohort")
     evaluate.add_argument("--model", type=Path, required=True, metavar="MODEL")
     evaluate.add_argument("cohort", type=Path, metavar="cohort.csv")
     evaluate.add_argument("--jobs", type=_positive, default=None, metavar="N")

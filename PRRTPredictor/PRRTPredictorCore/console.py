@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from datetime import date
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from .errors import PRRTError
 from .progress import Progress, silent
+from .records import Notice
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -41,6 +42,18 @@ def to_jsonable(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def say(text: str = "") -> None:
+    """Print one line for people on stdout."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()  # so that it stands before what a library writes to stderr meanwhile
+
+
+def say_notices(notices: Sequence[Notice]) -> None:
+    """Print each notice on a line of its own."""
+    for notice in notices:
+        say(f"  ! {notice}")
 
 
 def print_json(value: Any) -> None:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from .cli import build_parser
-from .commands import say
+from .console import say
 from .progress import Progress
 from .records import LABS, RESEARCH_USE_NOTICE
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from PRRTPredictorCore import commands
 from PRRTPredictorCore.cli import build_parser, main
+from PRRTPredictorCore.commands.prediction import write_pictures
 from PRRTPredictorCore.dicom.series import load_ct
 from PRRTPredictorCore.dicom.suv import load_pet
 from PRRTPredictorCore.errors import ModelRefused
@@ -287,7 +287,7 @@ def test_nothing_is_written_where_one_of_the_maps_is_lacking(tmp_path: Path) -> 
     words = ("predict", "--model", "m", "--pet", "p", "--ct", "c", *LABS)
     maps = ("--saliency", str(tmp_path / "pet.nrrd"), "--saliency-ct", str(tmp_path / "ct.nrrd"))
     with pytest.raises(ModelRefused, match="sees no CT"):
-        commands.write_pictures(build_parser().parse_args([*words, *maps]), result)
+        write_pictures(build_parser().parse_args([*words, *maps]), result)
     assert not list(tmp_path.iterdir())
 
 
