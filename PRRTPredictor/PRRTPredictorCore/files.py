@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -143,6 +143,36 @@ def write_json(path: Path, content: Any) -> None:
         ``OUTPUT`` when the disk is full or the folder read-only.
     """
     write_bytes(path, to_json_bytes(content))
+
+
+def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write several files into a folder: the first takes its place only when all of them are on the disk.
+
+    Parameters
+    ----------
+    folder : Path
+    files : mapping of str to bytes
+        By path within the folder; they take their places in this order.
+
+    Raises
+    ------
+    RunFailed
+        ``OUTPUT`` when the disk is full or the folder read-only; older files stay as they were then.
+    """
+    aside = folder / f"{PARTIAL}{uuid.uuid4().hex[:8]}"
+    try:
+        for name, content in files.items():
+            waiting = aside / name
+            waiting.parent.mkdir(parents=True, exist_ok=True)
+            waiting.write_bytes(content)
+            _flush_to_disk(waiting)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        for name in files:
+            (aside / name).replace(folder / name)
+    except OSError as error:
+        raise cannot_write(folder / name, error) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def to_json_bytes(content: Any) -> bytes:

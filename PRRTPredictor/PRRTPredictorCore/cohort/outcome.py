@@ -18,7 +18,7 @@ THRESHOLD_MONTHS = 12.0
 """Short and long PFS part here (paper, section 2.4)."""
 
 _AGREEMENT_MONTHS = 1.0
-_LONGEST_MONTHS = 480.0
+LONGEST_MONTHS = 480.0
 
 
 def outcome_of(
@@ -93,7 +93,7 @@ def _from_dates(start: date, progression: date, pfs_months: float | None, event:
 
 
 def _check_duration(months: float) -> None:
-    if not 0 <= months <= _LONGEST_MONTHS:
+    if not 0 <= months <= LONGEST_MONTHS:
         raise CohortRefused(
             Code.COHORT_OUTCOME,
             f"A PFS of {months:g} months is impossible." if months < 0 else f"A PFS of {months:.4g} months is absurd.",

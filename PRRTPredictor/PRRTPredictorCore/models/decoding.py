@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from math import isfinite
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Record = TypeVar("Record")
@@ -38,7 +39,7 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
         _checked(isinstance(value, dict), value, where)
         return {str(name): _decode(arguments[1], item, f"{where}.{name}") for name, item in value.items()}
     if kind is float:
-        _checked(isinstance(value, (int, float)) and not isinstance(value, bool), value, where)
+        _checked(isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value), value, where)
         return float(value)
     if kind is int:
         return _checked(isinstance(value, int) and not isinstance(value, bool), value, where)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 
 from .. import __version__
-from ..errors import Cancelled, CohortRefused, PRRTError
+from ..errors import Cancelled, Code, CohortRefused, PRRTError, RunFailed
 from ..progress import Progress, silent
 from ..records import RESEARCH_USE_NOTICE
 from .chapter import Chapter
@@ -17,9 +18,11 @@ from .content import RunContent, read_content
 from .page import fill
 from .publish import Placed, Publication
 from .request import EVERYTHING, ReportRequest
-from .style import drawing
+from .style import Imprint, drawing
 
 REPORT_NAME = "report.html"
+
+_OWN_PACKAGE = __name__.partition(".")[0]
 
 _NUMBERS_WEIGHT = 3
 _PAGE_WEIGHT = 1
@@ -61,13 +64,15 @@ def write_report(run: Path, request: ReportRequest = EVERYTHING, progress: Progr
     ModelRefused
         When the folder is no run of this version.
     RunFailed
-        ``RUN_INCOMPLETE`` when no fold is finished, ``OUTPUT`` when the folder cannot be written.
+        ``RUN_INCOMPLETE`` when no fold is finished, ``OUTPUT`` when the folder cannot be written,
+        ``DEPENDENCY_MISSING`` without a package that every report needs.
     """
+    _require_packages()
     entries = tuple(entry for entry in CHAPTERS if entry.key not in request.without)
     steps = _Steps(progress, [_NUMBERS_WEIGHT, *(entry.weight for entry in entries), _PAGE_WEIGHT])
     steps.begin("numbers")
     content = read_content(run, request)
-    publication = Publication(run)
+    publication = Publication(run, imprint(content))
     chapters: list[PageChapter] = []
     for entry in entries:
         steps.begin(entry.title)
@@ -102,10 +107,39 @@ def make_chapter(entry: ChapterEntry, content: RunContent) -> Chapter | None:
             return entry.make(content)
     except (CohortRefused, Cancelled):
         raise
+    except ModuleNotFoundError as problem:
+        refusal = missing_package(problem)
+        return Chapter(entry.key, entry.title, missing=(f"{entry.title}: {refusal.message} {refusal.remedy}",))
     except PRRTError as problem:
         where = f"[{problem.where}]" if problem.where not in {"", content.run.name} else ""
         said = " ".join(part for part in (problem.message, where, problem.remedy) if part)
         return Chapter(entry.key, entry.title, missing=(said,))
+
+
+def missing_package(problem: ModuleNotFoundError) -> RunFailed:
+    """The refusal for a package that is not installed; a module of our own that is not there is a fault.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        The problem itself, for a module of this package.
+    """
+    package = (problem.name or "").partition(".")[0]
+    if package in {"", _OWN_PACKAGE}:
+        raise problem
+    return RunFailed(
+        Code.DEPENDENCY_MISSING,
+        f"The Python package {package} is not installed.",
+        where="prrt report",
+        remedy="Install PRRTPredictor with all that it needs, as its README says, and repeat prrt report.",
+    )
+
+
+def imprint(content: RunContent) -> Imprint:
+    """What stands below every figure that leaves the page as a file."""
+    made = "SYNTHETIC patients · " if content.manifest.synthetic else ""
+    data = content.manifest.data_sha256[:12]
+    return Imprint(f"{made}{RESEARCH_USE_NOTICE}", f"PRRTPredictor {__version__} · data {data}")
 
 
 def render(content: RunContent, chapters: Sequence[PageChapter]) -> str:
@@ -120,6 +154,15 @@ def render(content: RunContent, chapters: Sequence[PageChapter]) -> str:
         chapters=[chapter for chapter in chapters if chapter.blocks],
         missing=[chapter for chapter in chapters if chapter.missing],
     )
+
+
+def _require_packages() -> None:
+    """Refuse to begin without what every figure or page needs; other packages cost their chapter alone."""
+    for name in ("matplotlib", "jinja2", "scipy", "sklearn"):
+        try:
+            import_module(name)
+        except ModuleNotFoundError as problem:
+            raise missing_package(problem) from problem
 
 
 class _Steps:

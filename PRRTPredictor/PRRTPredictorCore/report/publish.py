@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..files import to_json_bytes, write_bytes
+from ..files import PARTIAL, cannot_write, to_json_bytes, write_together
 from .chapter import Block, Cards, Chapter, Folded, Numbers, Plate, Table
 from .csvfile import csv_bytes, plain, table_numbers
-from .style import drawing, inline_picture, inline_svg, png_bytes, svg_text
+from .style import Imprint, drawing, inline_picture, inline_svg, png_bytes, svg_text, with_imprint
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 FIGURES_FOLDER = "figures"
 TABLES_FOLDER = "tables"
 DOCUMENT_NAME = "report.json"
+
+_LOCK_NAME = ".report.lock"
+_PATIENCE_S = 60.0
+"""Writing a report takes a second or two."""
 
 _PAGE_DPI = 130
 """Of pictures of images inside the page; their files have 200."""
@@ -68,10 +74,13 @@ class Publication:
     ----------
     run : Path
         The run folder.
+    imprint : Imprint
+        Stands below every figure's file.
     """
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, imprint: Imprint) -> None:
         self._run = run
+        self._imprint = imprint
         self._files: dict[str, bytes] = {}
         self._chapters: list[dict[str, Any]] = []
         self._figures = 0
@@ -103,14 +112,17 @@ class Publication:
         RunFailed
             ``OUTPUT`` when the folder cannot be written.
         """
-        earlier = _files_of_earlier_report(self._run / DOCUMENT_NAME)
         document = {**about, "chapters": self._chapters, "files": sorted(self._files)}
-        for name, content in self._files.items():
-            write_bytes(self._run / name, content)
-        write_bytes(self._run / DOCUMENT_NAME, to_json_bytes(document))
-        write_bytes(self._run / page_name, page.encode("utf-8"))
-        for name in earlier - set(self._files):
-            (self._run / name).unlink(missing_ok=True)
+        files = {
+            **self._files,
+            DOCUMENT_NAME: to_json_bytes(document),
+            page_name: page.encode("utf-8"),
+        }
+        with _one_at_a_time(self._run):
+            earlier = _files_of_earlier_report(self._run / DOCUMENT_NAME)
+            write_together(self._run, files)
+            for name in earlier - set(self._files):
+                (self._run / name).unlink(missing_ok=True)
         return self._run / page_name
 
     def _place(self, block: Block) -> Placed:
@@ -129,9 +141,10 @@ class Publication:
     def _picture(self, plate: Plate) -> Markup:
         name = f"{FIGURES_FOLDER}/{plate.key}"
         with drawing(plate.key):
-            svg = svg_text(plate.figure)
-            self._keep(f"{name}.svg", svg.encode("utf-8"))
-            self._keep(f"{name}.png", png_bytes(plate.figure, own_ground=plate.photograph))
+            svg = svg_text(plate.figure, plate.title)
+            png = png_bytes(plate.figure, own_ground=plate.photograph, title=plate.title, imprint=self._imprint)
+            self._keep(f"{name}.svg", with_imprint(svg, self._imprint).encode("utf-8"))
+            self._keep(f"{name}.png", png)
             if plate.numbers is not None:
                 self._keep(f"{name}.csv", csv_bytes(plate.numbers))
             if plate.photograph:
@@ -155,6 +168,20 @@ def set_columns(table: Table) -> tuple[Column, ...]:
 
     rows = [row for row in table.rows if len(row) > 1]
     return tuple(column([row[place] for row in rows]) for place in range(len(table.header)))
+
+
+@contextmanager
+def _one_at_a_time(run: Path) -> Iterator[None]:
+    """Let reports of one run be written one after the other, so that their files are never mixed."""
+    from filelock import FileLock
+
+    try:
+        with FileLock(run / _LOCK_NAME, timeout=_PATIENCE_S):
+            for leftover in run.glob(f"{PARTIAL}*"):  # of a report that was killed while it wrote
+                shutil.rmtree(leftover, ignore_errors=True)
+            yield
+    except OSError as problem:  # filelock's Timeout is one
+        raise cannot_write(run / _LOCK_NAME, problem) from problem
 
 
 # --- for programs -----------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..cohort.outcome import LONGEST_MONTHS
 from ..errors import Code, ModelRefused
 from ..files import write_json
 from ..freetext import one_line
@@ -198,7 +199,8 @@ def _patient(entry: dict[str, Any]) -> CohortPatient:
     labs = {name: float(entry["labs"][name]) for name in _LAB_FIELDS}
     outcome = decode(Outcome, entry["outcome"])
     extras = {str(name): float(value) for name, value in entry["extras"].items()}
-    if not np.isfinite([*labs.values(), outcome.pfs_months, *extras.values()]).all() or min(labs.values()) <= 0:
+    possible = min(labs.values()) > 0 and 0 <= outcome.pfs_months <= LONGEST_MONTHS
+    if not possible or not np.isfinite([*labs.values(), *extras.values()]).all():
         raise ValueError("values that no cohort table may hold")
     return CohortPatient(
         code=str(entry["code"]),

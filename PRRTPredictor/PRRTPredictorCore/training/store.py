@@ -35,7 +35,7 @@ from .files import read_json
 from .heldout import HeldOutEmbeddings, HeldOutGradients, HeldOutPermutations
 from .manifest import MANIFEST_NAME, Manifest, read_manifest
 from .records import FoldOutcome, FoldResult, FoldTask
-from .splits import Split, read_splits
+from .splits import Split, check_splits, read_splits
 
 if TYPE_CHECKING:
     from ..models.encoders import PretrainedEncoder
@@ -113,6 +113,7 @@ class RunStore:
         split = {code for one in self.splits for code in (*one.train, *one.test)}
         if split != {patient.code for patient in patients}:
             raise self._contradiction(f"{COHORT_NAME} and {SPLITS} do not name the same patients.")
+        check_splits(self.splits, split)
         if any(not {*LABS, *patient.extras}.issuperset(self.manifest.feature_names) for patient in patients):
             raise self._contradiction(f"{COHORT_NAME} lacks inputs that {MANIFEST_NAME} names.")
         return remembered

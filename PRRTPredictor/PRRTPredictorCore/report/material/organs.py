@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 from ...cohort.table import read_cohort
 from ...files import cache_folder
 from ...imaging.cache import PreparedCohort
-from ...imaging.preprocess import PreprocessConfig
 from ...imaging.segmentation import OrganShares, organ_shares, read_segmentation
-from ...models.decoding import decode
 from ...records import CommonGrid
 
 if TYPE_CHECKING:
@@ -78,7 +76,7 @@ def organ_maps(content: RunContent, prepared: PreparedCohort | None = None) -> O
     patients = read_cohort(table).patients
     studies = prepared or PreparedCohort(
         codes=tuple(keys),
-        config=decode(PreprocessConfig, dict(content.manifest.preprocess)),
+        config=content.manifest.preprocess_record(),
         folder=cache_folder(),
         keys=keys,
     )
