@@ -14,7 +14,6 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from ..errors import Code, ModelRefused
-from ..files import write_bytes
 from .bundle_files import MAX_WEIGHT_BYTES
 
 Layout = Mapping[str, tuple[int, ...]]
@@ -41,11 +40,6 @@ def pack_tensors(tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None 
     ordered = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
     content: bytes = save(ordered, metadata=dict(facts) if facts else None)
     return content
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file, whole or not at all."""
-    write_bytes(path, pack_tensors(tensors, facts))
 
 
 def unpack_tensors(content: bytes, where: str) -> dict[str, Tensor]:

@@ -134,11 +134,6 @@ class Body:
         """Length of the body that an examination covers, in mm."""
         return TOP_MM * self.frame.scale[2]
 
-    @property
-    def volume_scale(self) -> float:
-        """Volume in patient space over volume in the reference body."""
-        return float(np.prod(self.frame.scale))
-
 
 def draw_body(
     rng: np.random.Generator,
