@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ import pytest
 
 from PRRTPredictorCore.evaluation.discrimination import Discrimination, FoldScore, MetricSummary
 from PRRTPredictorCore.evaluation.significance import PairedComparison
+from PRRTPredictorCore.evaluation.survival import GroupSurvival, LogRank, survival_by_predicted_group
+from PRRTPredictorCore.records import FoldPredictions, Outcome
+from PRRTPredictorCore.report.chapters.survival import log_rank_in_short, log_rank_in_words
 from PRRTPredictorCore.report.verdict import (
     FITS_TAKEN_FOR_GIVEN,
     INTERVAL_TAKES_FITS_FOR_GIVEN,
@@ -53,7 +57,7 @@ def test_a_difference_only_in_these_fits_is_said_to_be_one() -> None:
         "a difference only in these fits (p = 0.013 by the permutation test, corrected, but p = 0.21 by the corrected "
         "t-test, which allows for fitting the models anew); models fitted anew may not show it"
     )
-    assert "one fold leaves no t-test" in difference_in_words(compared(0.013, math.nan))
+    assert "leave no corrected t-test); models fitted anew" in difference_in_words(compared(0.013, math.nan))
     assert difference_in_words(compared(0.31, 0.01)) == (
         "no evidence of a difference (p = 0.31 by the permutation test)"
     )
@@ -77,10 +81,39 @@ def test_an_interval_above_chance_alone_is_no_evidence() -> None:
     assert "as well" in chance_in_words(steady, 3)
     assert "no evidence that it does better" in chance_in_words(judged([0.72, 0.7], (0.49, 0.9)), 3)
     assert "worse than chance" in chance_in_words(judged([0.3, 0.2], (0.1, 0.4)), 3)
-    single = chance_in_words(judged([0.9], (0.8, 1.0)), 3)
-    assert "may do no better than chance" in single
-    assert "nan" not in single
+    for nothing_to_judge_by in ([0.9], [1.0, 1.0]):
+        told = chance_in_words(judged(nothing_to_judge_by, (0.8, 1.0)), 3)
+        assert "leave no corrected t-test, so this is no evidence" in told
+        assert "nan" not in told
     assert chance_in_words(judged([math.nan], (math.nan, math.nan)), 3) == ""
+
+
+def predicted_short(first: int) -> GroupSurvival:
+    """Survival of twelve patients of whom the ``first`` to progress are predicted short."""
+    codes = tuple(f"P-{place:02d}" for place in range(12))
+    outcomes = {code: Outcome(3.0 + 2 * place, True, place > 4) for place, code in enumerate(codes)}
+    probability = np.where(np.arange(12) < first, 0.2, 0.8)
+    y = np.array([outcomes[code].long_pfs for code in codes], dtype=np.int64)
+    return survival_by_predicted_group(
+        [FoldPredictions("pet", 0, 0, codes, y, probability, np.log(probability / (1 - probability)))], outcomes
+    )
+
+
+def test_a_group_of_few_is_no_evidence() -> None:
+    # Whoever progresses first is the only one predicted short: 1 of 12 guesses, yet the log-rank test's p is tiny.
+    alone = predicted_short(1)
+    assert alone.test is not None
+    assert alone.test.p == pytest.approx(0.0009, abs=5e-5)
+    assert "no evidence can rest on it, since one group holds only 1 patient" in log_rank_in_words(alone)
+    assert log_rank_in_short(alone) == " (p < 0.001, n = 1 in a group)"
+    assert "clear evidence that the groups differ" in log_rank_in_words(predicted_short(6))
+    assert "one group" in log_rank_in_words(predicted_short(0))
+
+
+def test_many_models_do_not_make_a_difference_by_their_number() -> None:
+    lucky = replace(predicted_short(6), test=LogRank(4.3, 1, 0.038), p_holm=0.27)
+    assert "p = 0.038 (corrected for the number of models: 0.27): no evidence that" in log_rank_in_words(lucky)
+    assert log_rank_in_short(lucky) == " (p = 0.27)"
 
 
 def test_the_figures_quoted_are_those_of_the_benchmark() -> None:

@@ -62,7 +62,7 @@ class PairedComparison:
     p_holm : float
         The same after Holm's correction over the comparisons made together.
     t_corrected, p_corrected_t : float
-        Nadeau–Bengio corrected resampled t over the fold differences; NaN with fewer than two folds.
+        Nadeau–Bengio corrected resampled t over the fold differences; NaN where the folds leave nothing to judge by.
     folds : int
         Folds that entered.
     """
@@ -246,7 +246,8 @@ def corrected_resampled_t(differences: Floats, test_share: float) -> tuple[float
     Returns
     -------
     t, p : float
-        Two-sided, J - 1 degrees of freedom; NaN below two folds.
+        Two-sided, J - 1 degrees of freedom. NaN below two folds, and where all folds differ by the same amount: a few
+        small folds do so by their coarseness, and no spread is nothing to judge a mean by.
     """
     from scipy.stats import t as student
 
@@ -259,7 +260,7 @@ def corrected_resampled_t(differences: Floats, test_share: float) -> tuple[float
     spread = np.sqrt((1.0 / known.size + test_share) * variance)
     # Equal differences leave a spread of rounding errors.
     if spread < 1e-12 * abs(mean):
-        return float(np.copysign(np.inf, mean)), 0.0
+        return float("nan"), float("nan")
     t = mean / spread
     return float(t), float(2.0 * student.sf(abs(t), known.size - 1))
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..records import LONG_PFS_FROM, FoldPredictions, Outcome
 from .resampling import Floats
+from .significance import holm
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +79,20 @@ class GroupSurvival:
         None where the model puts nobody there.
     test : LogRank or None
         None where there is one group only.
+    p_holm : float
+        The test's p after Holm's correction over the models tested together; NaN without a test.
     """
 
     model: str
     long: KaplanMeier | None
     short: KaplanMeier | None
     test: LogRank | None
+    p_holm: float
+
+    @property
+    def smaller_group(self) -> int:
+        """Patients in the smaller of the groups that anyone is in."""
+        return min(curve.patients for curve in (self.long, self.short) if curve is not None)
 
 
 def kaplan_meier(months: Floats, event: NDArray[np.bool_], ticks: Floats | None = None) -> KaplanMeier:
@@ -206,12 +215,23 @@ def survival_by_predicted_group(folds: Sequence[FoldPredictions], outcomes: Mapp
     def curve(of: NDArray[np.bool_]) -> KaplanMeier | None:
         return kaplan_meier(months[of], event[of], ticks) if of.any() else None
 
+    test = log_rank(months, event, groups.long.astype(np.int64))
     return GroupSurvival(
         model=folds[0].model,
         long=curve(groups.long),
         short=curve(~groups.long),
-        test=log_rank(months, event, groups.long.astype(np.int64)),
+        test=test,
+        p_holm=test.p if test else float("nan"),
     )
+
+
+def survival_by_model(
+    predictions: Iterable[Sequence[FoldPredictions]], outcomes: Mapping[str, Outcome]
+) -> tuple[GroupSurvival, ...]:
+    """:func:`survival_by_predicted_group` of several models, with Holm's correction over those that have two groups."""
+    results = [survival_by_predicted_group(folds, outcomes) for folds in predictions]
+    corrected = iter(holm([result.test.p for result in results if result.test]))
+    return tuple(replace(result, p_holm=next(corrected)) if result.test else result for result in results)
 
 
 def _follow_up(outcomes: Sequence[Outcome]) -> tuple[Floats, NDArray[np.bool_]]:

@@ -15,13 +15,15 @@ from ..evaluation.discrimination import Discrimination
 from ..evaluation.significance import PairedComparison, corrected_resampled_t
 from .wording import NO_EVIDENCE, evidence, with_sign
 
+NO_T_TEST = "one fold, or folds that are all alike, leave no corrected t-test"
+
 ONLY_IN_THESE_FITS = "only in these fits"
 """What :func:`paired_evidence` says where the primary test alone finds a difference."""
 
 FITS_TAKEN_FOR_GIVEN = (
-    "It takes the fitted models for given: in 100 made cohorts without any signal, where random forests were really "
-    "fitted, it found a difference at p < 0.05 in 17 instead of 5. The corrected t-test, which allows for fitting "
-    "anew, did so in 3. So words of evidence need both."
+    "The primary test takes the fitted models for given: in 100 made cohorts without any signal, where random forests "
+    "were really fitted, it found a difference at p < 0.05 in 17 instead of 5. The corrected t-test, which allows for "
+    "fitting anew, did so in 3. So words of evidence need both."
 )
 """Of the primary test; the figures are those of Testing/Benchmarks/significance_level.json."""
 
@@ -40,7 +42,7 @@ def paired_evidence(p: float, p_corrected_t: float) -> str:
     p : float
         Of the primary test, corrected for the number of comparisons where several were made.
     p_corrected_t : float
-        NaN where a single fold leaves nothing to judge it by.
+        NaN where the folds leave nothing to judge by: a single one, or all alike.
 
     Returns
     -------
@@ -81,16 +83,13 @@ def difference_in_words(test: PairedComparison, corrected: str = "") -> str:
     first = f"p {with_sign(test.p_holm)} by the permutation test{corrected}"
     if words == NO_EVIDENCE:
         return f"{words} of a difference ({first})"
-    known = math.isfinite(test.p_corrected_t)
-    second = f"p {with_sign(test.p_corrected_t)} by the corrected t-test" if known else "one fold leaves no t-test"
-    if words == ONLY_IN_THESE_FITS:
-        return (
-            f"a difference {words} ({first}, but {second}, which allows for fitting the models anew); models fitted "
-            "anew may not show it"
-            if known
-            else f"a difference {words} ({first}; {second}); models fitted anew may not show it"
-        )
-    return f"{words} of a difference ({first} and {second})"
+    second = f"p {with_sign(test.p_corrected_t)} by the corrected t-test"
+    if words != ONLY_IN_THESE_FITS:
+        return f"{words} of a difference ({first} and {second})"
+    allowing = f"but {second}, which allows for fitting the models anew"
+    if not math.isfinite(test.p_corrected_t):
+        allowing = f"but {NO_T_TEST}"
+    return f"a difference {words} ({first}, {allowing}); models fitted anew may not show it"
 
 
 def chance_in_words(model: Discrimination, folds: int) -> str:
@@ -110,18 +109,22 @@ def chance_in_words(model: Discrimination, folds: int) -> str:
     if not low > 0.5:
         return "That interval includes 0.5, so there is no evidence that it does better than chance."
     p = p_against_chance(model, folds)
+    if not math.isfinite(p):
+        return (
+            f"That is more than chance for these fits and these patients alone: {NO_T_TEST}, so this is no evidence "
+            "that models fitted anew would do better than chance."
+        )
     if p < 0.05:
         return (
             f"That is more than chance for the models as they were fitted, and by the corrected t-test (p "
             f"{with_sign(p)}), which allows for fitting them anew, as well."
         )
-    told = f" (p {with_sign(p)})" if math.isfinite(p) else ""
     return (
         "That is more than chance for the models as they were fitted. The corrected t-test, which allows for fitting "
-        f"them anew, gives no evidence of it{told}, so models fitted anew may do no better than chance."
+        f"them anew, gives no evidence of it (p {with_sign(p)}), so models fitted anew may do no better than chance."
     )
 
 
 def p_against_chance(model: Discrimination, folds: int) -> float:
-    """Two-sided p of the corrected resampled t-test of the folds' AUROCs against 0.5; NaN below two folds."""
+    """Two-sided p of the corrected resampled t-test of the folds' AUROCs against 0.5; NaN for one fold or all alike."""
     return corrected_resampled_t(np.array(model.fold_values("auroc")) - 0.5, 1.0 / (folds - 1))[1]

@@ -103,8 +103,13 @@ def in_words(result: Calibration) -> str:
         f"Brier score {printed(result.brier.value, '.3f')} {printed_interval(result.brier.ci95, '.3f')} (always "
         f"telling the prevalence: {printed(result.brier_of_prevalence, '.3f')})"
     )
+    slope_interval = (
+        printed_interval(result.slope.ci95)
+        if math.isfinite(result.slope.ci95[0])
+        else "without an interval, because too many resamples separate the groups perfectly"
+    )
     slope = (
-        f"slope {printed(result.slope.value)} {printed_interval(result.slope.ci95)} (1 is right; below 1, "
+        f"slope {printed(result.slope.value)} {slope_interval} (1 is right; below 1, "
         "too extreme; above 1, too cautious)"
         if math.isfinite(result.slope.value)
         else "no slope, because the predictions hardly vary or separate the groups perfectly"
