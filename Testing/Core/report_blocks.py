@@ -1,10 +1,13 @@
-"""What a chapter holds, folded parts opened: for tests of the report."""
+"""What a chapter holds, folded parts opened, and chapters that are no module: for tests of the report."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
 
+import pytest
+
+from PRRTPredictorCore.report import html
 from PRRTPredictorCore.report.chapter import Cards, Chapter, ChapterMaker, Folded, Plate, Table, Words
 from PRRTPredictorCore.report.content import RunContent, read_content
 from PRRTPredictorCore.report.style import drawing
@@ -65,3 +68,15 @@ def all_said(chapter: Chapter) -> str:
             case Cards():
                 told += [text for card in leaf.cards for text in card]
     return " ".join(told)
+
+
+class Entry:
+    """A chapter that is no module, in place of a :class:`ChapterEntry`."""
+
+    def __init__(self, key: str, make: ChapterMaker, weight: int = 1) -> None:
+        self.key, self.title, self.weight, self.make = key, key.title(), weight, make
+
+
+def give_chapters(monkeypatch: pytest.MonkeyPatch, *entries: Entry) -> None:
+    """Let the report consist of these."""
+    monkeypatch.setattr(html, "CHAPTERS", entries)

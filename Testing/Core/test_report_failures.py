@@ -16,18 +16,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from report_blocks import Entry, give_chapters
 from report_runs import made_run
 
 from PRRTPredictorCore.cli import main
 from PRRTPredictorCore.errors import Code, ModelRefused, RunFailed
 from PRRTPredictorCore.files import PARTIAL, write_together
 from PRRTPredictorCore.freetext import LONGEST, one_line
-from PRRTPredictorCore.report import html, publish
+from PRRTPredictorCore.report import publish
 from PRRTPredictorCore.report.chapter import Chapter, Numbers, Plate, Table, Words
 from PRRTPredictorCore.report.chapters.provenance import model_hashes
 from PRRTPredictorCore.report.content import RunContent, read_content
 from PRRTPredictorCore.report.html import write_report
-from PRRTPredictorCore.report.style import new_figure
+from PRRTPredictorCore.report.style import Imprint, new_figure
 from PRRTPredictorCore.training.heldout import GradientHistograms, HeldOutEmbeddings, HeldOutGradients
 from PRRTPredictorCore.training.store import EMBEDDINGS, GRADIENTS, RunStore
 
@@ -37,19 +38,6 @@ Change = Callable[[Any], object]
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     return made_run(tmp_path / "run", models=("rf_labs", "pet"), patients=14, folds=2, repeats=1)
-
-
-class Entry:
-    """A chapter that is no module."""
-
-    weight = 1
-
-    def __init__(self, key: str, make: Callable[[RunContent], Chapter | None]) -> None:
-        self.key, self.title, self.make = key, key.title(), make
-
-
-def give(monkeypatch: pytest.MonkeyPatch, *entries: Entry) -> None:
-    monkeypatch.setattr(html, "CHAPTERS", entries)
 
 
 def words(text: str) -> Entry:
@@ -272,7 +260,7 @@ def test_an_archive_that_wishes_harm_is_damage(run: Path, content: Callable[[], 
 
 def test_missing_weights_cost_their_hash_alone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (run / "folds" / "pet" / "0-1" / "weights.safetensors").unlink()
-    give(monkeypatch, words("Here."))
+    give_chapters(monkeypatch, words("Here."))
     write_report(run)
     told = json.loads((run / "report.json").read_text(encoding="utf-8"))["provenance"]["weights_sha256"]
     assert told["pet"] is None
@@ -288,7 +276,7 @@ def test_missing_weights_cost_their_hash_alone(run: Path, monkeypatch: pytest.Mo
 def test_a_full_disk_leaves_the_earlier_report_whole(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    give(monkeypatch, words("The first."))
+    give_chapters(monkeypatch, words("The first."))
     write_report(run)
     before = tree(run)
     written: list[Path] = []
@@ -300,7 +288,7 @@ def test_a_full_disk_leaves_the_earlier_report_whole(
         with path.open("wb") as stream:
             return stream.write(content)
 
-    give(monkeypatch, words("The second."))
+    give_chapters(monkeypatch, words("The second."))
     monkeypatch.setattr(Path, "write_bytes", full)
     assert main(["report", str(run)]) == 4
     assert "report.html could not be written: No space left on device" in capsys.readouterr().err
@@ -322,14 +310,14 @@ def test_a_read_only_folder_is_told(run: Path, capsys: pytest.CaptureFixture[str
 def test_stopping_in_the_middle_leaves_the_earlier_report_whole(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    give(monkeypatch, words("The first."))
+    give_chapters(monkeypatch, words("The first."))
     write_report(run)
     before = tree(run)
 
     def stop(content: RunContent) -> Chapter:
         raise KeyboardInterrupt
 
-    give(monkeypatch, words("The second."), Entry("results", stop))
+    give_chapters(monkeypatch, words("The second."), Entry("results", stop))
     assert main(["report", str(run)]) == 130
     assert "CANCELLED" in capsys.readouterr().err
     assert tree(run) == before
@@ -352,7 +340,7 @@ def test_stopping_while_files_are_written_leaves_none_aside(tmp_path: Path, monk
 def test_what_a_killed_report_left_is_removed_by_the_next(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left = run / f"{PARTIAL}1234abcd" / "figures"
     left.mkdir(parents=True)
-    give(monkeypatch, words("Here."))
+    give_chapters(monkeypatch, words("Here."))
     write_report(run)
     assert not left.parent.exists()
 
@@ -396,7 +384,7 @@ def test_a_missing_package_costs_its_chapter_alone(run: Path, monkeypatch: pytes
         raise AssertionError("the package was there")
 
     monkeypatch.setitem(sys.modules, "umap", None)
-    give(monkeypatch, words("Here."), Entry("embeddings", needs))
+    give_chapters(monkeypatch, words("Here."), Entry("embeddings", needs))
     page = write_report(run).read_text(encoding="utf-8")
     assert "Here." in page
     assert "The Python package umap is not installed." in page
@@ -415,7 +403,7 @@ def test_a_module_of_our_own_that_is_not_there_is_a_fault(run: Path, monkeypatch
     def faulty(content: RunContent) -> Chapter:
         raise ModuleNotFoundError("no", name="PRRTPredictorCore.report.gone")
 
-    give(monkeypatch, Entry("brief", faulty))
+    give_chapters(monkeypatch, Entry("brief", faulty))
     with pytest.raises(ModuleNotFoundError):
         write_report(run)
 
@@ -463,7 +451,7 @@ def test_hostile_text_harms_neither_page_nor_figure_nor_table(run: Path, monkeyp
         )
         return Chapter("brief", HOSTILE, blocks, (HOSTILE,))
 
-    give(monkeypatch, Entry("brief", make))
+    give_chapters(monkeypatch, Entry("brief", make))
     page = write_report(run).read_text(encoding="utf-8")
     assert "<script" not in page.lower()
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 8

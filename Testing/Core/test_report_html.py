@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from report_blocks import Entry, give_chapters
 from report_runs import made_run
 
 from PRRTPredictorCore.cli import main
@@ -376,7 +377,7 @@ def test_the_command_line_hands_every_wish_on(
         asked.append(content.request)
         return Chapter("brief", "In brief", (Words(("Hello",)),))
 
-    give(monkeypatch, Entry("brief", make))
+    give_chapters(monkeypatch, Entry("brief", make))
     code = RunStore(run).cohort.cohort.patients[0].code
     words = ["--compare", "pet", "pet_labs", "--patients", code, "--saliency", "gradient", "smoothgrad", "--json"]
     assert main(["report", str(run), *words, "--without", "saliency"]) == 0
@@ -390,13 +391,6 @@ def test_the_command_line_hands_every_wish_on(
 
 
 Maker = Callable[[RunContent], Chapter | None]
-
-
-class Entry:
-    """A chapter that is no module."""
-
-    def __init__(self, key: str, make: Maker, weight: int = 1) -> None:
-        self.key, self.title, self.weight, self.make = key, key.title(), weight, make
 
 
 @pytest.fixture
@@ -415,10 +409,6 @@ def table(key: str) -> Table:
     return Table(key, f"Table {key}", ("", "n"), (("=HYPERLINK(1)", "1"), ("-3", "@x")))
 
 
-def give(monkeypatch: pytest.MonkeyPatch, *entries: Entry) -> None:
-    monkeypatch.setattr(html, "CHAPTERS", entries)
-
-
 def test_blocks_of_every_kind_are_placed_and_numbered(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def first(content: RunContent) -> Chapter:
         folded = Folded("More", (plate("b"), table("t1"), Words(("Inside.",))))
@@ -428,7 +418,7 @@ def test_blocks_of_every_kind_are_placed_and_numbered(small: Path, monkeypatch: 
         words = Words(("One", "Two"), heading="List", listed=True)
         return Chapter("second", "The second", (words, plate("c", photograph=True), table("t2")))
 
-    give(monkeypatch, Entry("first", first), Entry("second", second), Entry("none", lambda content: None))
+    give_chapters(monkeypatch, Entry("first", first), Entry("second", second), Entry("none", lambda content: None))
     page = Page(write_report(small))
     assert re.findall(r"<h3>Figure (\d)\. Plate (\w)<", page.source) == [("1", "a"), ("2", "b"), ("3", "c")]
     assert re.findall(r"Table (\d)\. Table (\w\d)<", page.source) == [("1", "t1"), ("2", "t2")]
@@ -440,17 +430,17 @@ def test_blocks_of_every_kind_are_placed_and_numbered(small: Path, monkeypatch: 
 
 
 def test_a_cell_is_never_a_formula(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    give(monkeypatch, Entry("one", lambda content: Chapter("one", "One", (table("t"),))))
+    give_chapters(monkeypatch, Entry("one", lambda content: Chapter("one", "One", (table("t"),))))
     write_report(small)
     assert (small / "tables" / "t.csv").read_text(encoding="utf-8") == "row,n\n'=HYPERLINK(1),1\n-3,'@x\n"
 
 
 def test_files_of_an_earlier_report_do_not_stay_and_others_do(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    give(monkeypatch, Entry("one", lambda content: Chapter("one", "One", (plate("old"), table("t")))))
+    give_chapters(monkeypatch, Entry("one", lambda content: Chapter("one", "One", (plate("old"), table("t")))))
     write_report(small)
     own = small / "figures" / "notes.txt"
     own.write_text("mine", encoding="utf-8")
-    give(monkeypatch, Entry("one", lambda content: Chapter("one", "One", (plate("new"),))))
+    give_chapters(monkeypatch, Entry("one", lambda content: Chapter("one", "One", (plate("new"),))))
     write_report(small)
     assert {path.name for path in own.parent.iterdir()} == {"new.svg", "new.png", "new.csv", "notes.txt"}
     assert list((small / "tables").iterdir()) == []
@@ -462,13 +452,13 @@ def test_files_of_an_earlier_report_do_not_stay_and_others_do(small: Path, monke
 
 
 def test_a_failing_report_leaves_the_earlier_one(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    give(monkeypatch, Entry("one", lambda content: Chapter("one", "One", (plate("a"),))))
+    give_chapters(monkeypatch, Entry("one", lambda content: Chapter("one", "One", (plate("a"),))))
     before = write_report(small).read_bytes()
 
     def broken(content: RunContent) -> Chapter:
         raise ValueError("a fault of ours")
 
-    give(monkeypatch, Entry("one", lambda content: Chapter("one", "One", (plate("z"),))), Entry("two", broken))
+    give_chapters(monkeypatch, Entry("one", lambda content: Chapter("one", "One", (plate("z"),))), Entry("two", broken))
     with pytest.raises(ValueError, match="a fault of ours"):
         write_report(small)
     assert (small / "report.html").read_bytes() == before
@@ -483,7 +473,7 @@ def test_damage_costs_its_chapter_alone(small: Path, monkeypatch: pytest.MonkeyP
     path = RunStore(small).fold_folder("pet", 0, 1) / "gradients.npz"
     path.write_bytes(path.read_bytes()[:50])
     whole = Entry("brief", lambda content: Chapter("brief", "One", (plate("a"),), ("Something lacks here.",)))
-    give(monkeypatch, whole, Entry("gradients", damaged))
+    give_chapters(monkeypatch, whole, Entry("gradients", damaged))
     page = Page(write_report(small))
     assert "gradients.npz of fold 0-1 of “pet” is missing, damaged or of another version" in page.text
     assert page.text.index("What is missing") < page.text.index("Remove that fold's folder")
@@ -499,13 +489,13 @@ def test_what_the_reader_named_or_wished_is_not_swallowed(
     def refusing(content: RunContent) -> Chapter:
         raise problem
 
-    give(monkeypatch, Entry("one", refusing))
+    give_chapters(monkeypatch, Entry("one", refusing))
     with pytest.raises(type(problem)):
         write_report(small)
 
 
 def test_two_blocks_of_one_name_are_a_fault(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    give(monkeypatch, Entry("one", lambda content: Chapter("one", "One", (plate("a"), plate("a")))))
+    give_chapters(monkeypatch, Entry("one", lambda content: Chapter("one", "One", (plate("a"), plate("a")))))
     with pytest.raises(ValueError, match="same key"):
         write_report(small)
 
@@ -516,7 +506,7 @@ def test_progress_is_told_in_steps_and_inside_of_them(small: Path, monkeypatch: 
             content.progress("saliency", done, 4, f"patient {done}")
         return Chapter("slow", "Slow")
 
-    give(monkeypatch, Entry("one", lambda content: None), Entry("slow", slow, weight=8))
+    give_chapters(monkeypatch, Entry("one", lambda content: None), Entry("slow", slow, weight=8))
     told: list[tuple[str, int, int, str]] = []
     write_report(small, progress=lambda stage, done, total, message="": told.append((stage, done, total, message)))
     assert {stage for stage, _, _, _ in told} == {"report"}
@@ -533,7 +523,7 @@ def test_chapters_can_be_left_out(small: Path, monkeypatch: pytest.MonkeyPatch) 
         raise AssertionError("was to be left out")
 
     kept = Entry("brief", lambda content: Chapter("brief", "One", (plate("a"),)))
-    give(monkeypatch, kept, Entry("saliency", never))
+    give_chapters(monkeypatch, kept, Entry("saliency", never))
     write_report(small, ReportRequest(without=frozenset({"saliency"})))
     assert [chapter["key"] for chapter in document(small)["chapters"]] == ["brief"]
 
