@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
+from xml.etree.ElementTree import fromstring
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 from test_evaluation_discrimination import simulated_run
 
 from PRRTPredictorCore.evaluation.calibration import calibrate, decision_curve
@@ -20,7 +23,17 @@ from PRRTPredictorCore.report.figures.curves import precision_recall, roc
 from PRRTPredictorCore.report.figures.flow import flow_chart, flow_height_inches
 from PRRTPredictorCore.report.figures.performance import Bracket, brackets, performance
 from PRRTPredictorCore.report.figures.survival import SurvivalGroup, quartiles, survival
-from PRRTPredictorCore.report.style import INK, MODEL_COLOURS, drawing, inline_svg, new_figure, svg_text
+from PRRTPredictorCore.report.style import (
+    INK,
+    MODEL_COLOURS,
+    Imprint,
+    drawing,
+    inline_svg,
+    new_figure,
+    png_bytes,
+    svg_text,
+    with_imprint,
+)
 
 FOLDS = simulated_run(patients=45, repeats=2, skill=1.0)
 
@@ -128,6 +141,30 @@ def test_an_inline_figure_is_named_themed_and_keeps_its_names_to_itself() -> Non
     used = re.findall(r'(?:url\(#|href="#)([^)"]+)', svg)
     assert used
     assert set(used) <= set(re.findall(r'\bid="([^"]+)"', svg))
+
+
+@pytest.mark.parametrize("width", [3.0, 9.0])
+def test_a_figure_that_leaves_the_page_tells_where_it_came_from(width: float) -> None:
+    imprint = Imprint("SYNTHETIC patients · Research use only. Not a diagnostic device.", "PRRTPredictor 1 · data a<1")
+    with drawing("roc"):
+        figure = new_figure(width, 3.0)
+        DRAWINGS["roc"](figure.subplots())
+        svg, png = with_imprint(svg_text(figure, "A <curve>"), imprint), png_bytes(figure, 100, imprint=imprint)
+        bare = png_bytes(figure, 100, title="A <curve>")
+    told = [text for element in fromstring(svg).iterfind(".//{*}text") if (text := element.text)]
+    said = " · ".join(told[-2:] if width < 5 else told[-1:])
+    assert said == f"{imprint.notice} · {imprint.origin}"
+    assert "A <curve>" in "".join(fromstring(svg).itertext())
+    assert "A &lt;curve&gt;" not in inline_svg(svg_text(figure, "A <curve>"), "roc", "")
+    strip = round(100 * (20 if width < 5 else 10) / 72)
+    sizes = [Image.open(io.BytesIO(picture)) for picture in (bare, png)]
+    assert sizes[1].size[0] == sizes[0].size[0]
+    assert abs(sizes[1].size[1] - sizes[0].size[1] - strip) <= 1
+    assert sizes[0].info["Title"] == "A <curve>"
+    assert imprint.origin in sizes[1].info["Description"]
+    ground = np.asarray(sizes[1].convert("L"))[sizes[0].size[1] :]
+    assert ground.max() == 255
+    assert ground.min() < 200, "nothing is printed below"
 
 
 def test_drawing_leaves_matplotlib_as_it_was() -> None:

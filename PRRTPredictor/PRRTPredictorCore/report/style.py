@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,31 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
+_IMPRINT_SIZE, _IMPRINT_LINE, _IMPRINT_LEFT = 6.5, 10.0, 4.0
+"""Height of letters, of lines, and the margin at the left, in points."""
+
+
+@dataclass(frozen=True)
+class Imprint:
+    """What stands below a figure that leaves the page as a file: without it, nobody could tell where it came from.
+
+    Attributes
+    ----------
+    notice : str
+        That it is for research, and that patients are SYNTHETIC where they are.
+    origin : str
+        Version and data.
+    """
+
+    notice: str
+    origin: str
+
+    def lines(self, width_inches: float) -> tuple[str, ...]:
+        """In one line where the figure is wide enough, else in two."""
+        one = f"{self.notice} · {self.origin}"
+        return (one,) if 0.62 * _IMPRINT_SIZE * len(one) <= 72 * width_inches else (self.notice, self.origin)
+
+
 @contextmanager
 def drawing(key: str = "prrt") -> Iterator[None]:
     """Apply the house style to everything drawn and saved inside; ``key`` makes the SVG's inner names repeatable."""
@@ -104,10 +130,11 @@ def model_colour(name: str) -> str:
     return MODEL_COLOURS.get(name, OTHER_COLOUR)
 
 
-def svg_text(figure: Figure) -> str:
+def svg_text(figure: Figure, title: str = "") -> str:
     """The figure as an SVG document with a transparent ground; the same figure gives the same bytes."""
     stream = io.StringIO()
-    figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    about = {"Date": None, "Creator": None} | ({"Title": title} if title else {})
+    figure.savefig(stream, format="svg", transparent=True, metadata=about)
     return stream.getvalue()
 
 
@@ -119,12 +146,54 @@ def write_png(figure: Figure, path: Path, dpi: int = 200, *, transparent: bool =
         figure.savefig(temporary, format="png", dpi=dpi, transparent=transparent, metadata={"Software": None})
 
 
-def png_bytes(figure: Figure, dpi: int = 200, *, own_ground: bool = False) -> bytes:
+def png_bytes(
+    figure: Figure, dpi: int = 200, *, own_ground: bool = False, title: str = "", imprint: Imprint | None = None
+) -> bytes:
     """The figure as a PNG file, on white or, where asked for, on the ground that the figure itself has."""
+    from matplotlib.transforms import Bbox
+
     stream = io.BytesIO()
     ground = figure.get_facecolor() if own_ground else "white"
-    figure.savefig(stream, format="png", dpi=dpi, facecolor=ground, metadata={"Software": None})
+    about = {"Software": None} | ({"Title": title} if title else {})
+    width, height = figure.get_size_inches()
+    lines = imprint.lines(width) if imprint else ()
+    if imprint:
+        about["Description"] = " ".join(imprint.lines(0))
+    below = [
+        figure.text(
+            _IMPRINT_LEFT / 72 / width,
+            -(number + 0.75) * _IMPRINT_LINE / 72 / height,
+            line,
+            fontsize=_IMPRINT_SIZE,
+            color=OTHER_COLOUR if own_ground else MUTED,
+            in_layout=False,
+        )
+        for number, line in enumerate(lines)
+    ]
+    page = Bbox([[0.0, -len(lines) * _IMPRINT_LINE / 72], [width, height]]) if lines else None
+    figure.savefig(stream, format="png", dpi=dpi, facecolor=ground, metadata=about, bbox_inches=page)
+    for text in below:
+        text.remove()
     return stream.getvalue()
+
+
+def with_imprint(svg: str, imprint: Imprint) -> str:
+    """The SVG document with the imprint in a strip of its own below, for a file that leaves the page."""
+    from markupsafe import escape
+
+    size = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt" viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    if size is None:
+        raise ValueError("an SVG document of another make than matplotlib's")
+    width, height = float(size.group(1)), float(size.group(2))
+    lines = imprint.lines(width / 72)
+    whole = f"{height + _IMPRINT_LINE * len(lines):g}"
+    head = f'width="{width:g}pt" height="{whole}pt" viewBox="0 0 {width:g} {whole}"'
+    texts = "".join(
+        f'<text x="{_IMPRINT_LEFT}" y="{height + (number + 0.75) * _IMPRINT_LINE:g}" style="font: {_IMPRINT_SIZE}px '
+        f"'DejaVu Sans', sans-serif; fill: {MUTED}\">{escape(line)}</text>\n"
+        for number, line in enumerate(lines)
+    )
+    return f"{svg[: size.start()]}{head}{svg[size.end() : svg.rindex('</svg>')]}{texts}</svg>\n"
 
 
 def inline_picture(png: bytes, alt: str, width_inches: float) -> Markup:
@@ -151,7 +220,7 @@ def inline_svg(svg: str, key: str, alt: str) -> Markup:
     from markupsafe import Markup, escape
 
     body = svg[svg.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r"<metadata>.*?</metadata>|<title>.*?</title>", "", body, flags=re.DOTALL)
     body = re.sub(r'\bid="([^"]+)"', rf'id="{key}-\1"', body)
     body = re.sub(r"url\(#([^)]+)\)", rf"url(#{key}-\1)", body)
     body = re.sub(r'(xlink:)?href="#([^"]+)"', rf'href="#{key}-\2"', body)
