@@ -238,7 +238,7 @@ def paired_table(content: RunContent) -> Table:
             for test in paired
         ),
         note=f"{capitalised(PRIMARY)}, {count:,} permutations; the comparisons were fixed beforehand and "
-        f"Holm’s correction spans the {len(paired)} of them that this run can make"
+        f"Holm’s correction spans the {'one' if len(paired) == 1 else len(paired)} of them that this run can make"
         + (f" ({absent} more need models or folds that it lacks)" if absent else "")
         + f". {FITS_TAKEN_FOR_GIVEN} {capitalised(SECONDARY)}, not corrected for the number of comparisons. Some "
         "evidence: p (Holm) and p of the corrected t-test both below 0.05; clear: both below 0.01; "
