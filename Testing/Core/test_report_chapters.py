@@ -192,9 +192,10 @@ def test_brackets_need_both_tests() -> None:
         ("pet_ct_labs", "pet_labs", "***"),
     ]
     told = marks_in_words(tests)
-    assert "SR-PET + CT + labs below CT + labs (p = 0.030, corrected t = 0.002)" in told
+    assert "SR-PET + CT + labs below CT + labs (p = 0.030, by the corrected t-test 0.002)" in told
     assert (
-        "only in these fits and without a bracket: SR-PET + labs above SR-PET (p < 0.001, corrected t = 0.50)" in told
+        "only in these fits and without a bracket: SR-PET + labs above SR-PET (p < 0.001, by the corrected t-test 0.50)"
+        in told
     )
     alone = marks_in_words(tests[1:2])
     assert "No bracket is drawn: no evidence" in alone

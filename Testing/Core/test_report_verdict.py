@@ -62,7 +62,7 @@ def test_a_difference_only_in_these_fits_is_said_to_be_one() -> None:
         "no evidence of a difference (p = 0.31 by the permutation test)"
     )
     assert difference_in_words(compared(0.002, 0.004)) == (
-        "clear evidence of a difference (p = 0.002 by the permutation test and p = 0.004 by the corrected t-test)"
+        "clear evidence of a difference (p = 0.002 by the permutation test, and p = 0.004 by the corrected t-test)"
     )
 
 

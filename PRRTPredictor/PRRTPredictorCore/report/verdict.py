@@ -85,7 +85,7 @@ def difference_in_words(test: PairedComparison, corrected: str = "") -> str:
         return f"{words} of a difference ({first})"
     second = f"p {with_sign(test.p_corrected_t)} by the corrected t-test"
     if words != ONLY_IN_THESE_FITS:
-        return f"{words} of a difference ({first} and {second})"
+        return f"{words} of a difference ({first}, and {second})"
     allowing = f"but {second}, which allows for fitting the models anew"
     if not math.isfinite(test.p_corrected_t):
         allowing = f"but {NO_T_TEST}"

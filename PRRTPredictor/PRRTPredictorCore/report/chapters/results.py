@@ -15,7 +15,7 @@ from ..figures.curves import precision_recall, roc
 from ..figures.performance import METRIC_TITLES, Bracket, brackets, performance
 from ..style import new_figure
 from ..verdict import INTERVAL_TAKES_FITS_FOR_GIVEN, ONLY_IN_THESE_FITS, evidence_of, is_evidence
-from ..wording import counted, defined, listed, printed_interval, with_sign
+from ..wording import counted, defined, listed, printed_interval, printed_p, with_sign
 
 PAPER_TABLE_TWO: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -155,7 +155,7 @@ def marks_in_words(tests: Sequence[PairedComparison]) -> str:
 
 def _joined(test: PairedComparison) -> str:
     side = "above" if test.difference > 0 else "below"
-    second = f", corrected t {with_sign(test.p_corrected_t)}" if math.isfinite(test.p_corrected_t) else ""
+    second = f", by the corrected t-test {printed_p(test.p_corrected_t)}" if math.isfinite(test.p_corrected_t) else ""
     return f"{model_title(test.model)} {side} {model_title(test.reference)} (p {with_sign(test.p_holm)}{second})"
 
 
