@@ -23,11 +23,11 @@ from PRRTPredictorCore.models.fitted import FittedNetwork
 from PRRTPredictorCore.models.fusion import FusionNetwork
 from PRRTPredictorCore.models.presets import PRESETS
 from PRRTPredictorCore.models.registry import model_spec
-from PRRTPredictorCore.records import LONG_PFS_FROM, Acquisition, Cohort, CommonGrid, PreparedStudy
+from PRRTPredictorCore.records import LONG_PFS_FROM, RESEARCH_USE_NOTICE, Acquisition, Cohort, CommonGrid, PreparedStudy
 from PRRTPredictorCore.report.chapter import Words
 from PRRTPredictorCore.report.chapters.saliency import chapter
 from PRRTPredictorCore.report.content import read_content
-from PRRTPredictorCore.report.figures.saliency import common_spot, patient_planes
+from PRRTPredictorCore.report.figures.saliency import Layer, common_spot, patient_figure, patient_planes
 from PRRTPredictorCore.report.material import gallery
 from PRRTPredictorCore.report.material.gallery import choose_patients, gallery_models, gather_gallery, prepared_images
 from PRRTPredictorCore.report.request import ReportRequest
@@ -281,3 +281,18 @@ def test_the_picture_shows_the_map_only_from_the_threshold_on(run: Path) -> None
     heading = plate.figure.texts[0].get_text()
     assert "SYNTHETIC" in heading
     assert "Research use only" in heading
+
+
+def test_the_heading_of_a_narrow_picture_is_whole() -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    study, title = made_study(1), f"SYNTHETIC · P-0123456789 · observed PFS: short · {RESEARCH_USE_NOTICE}"
+    layers = [[Layer("PET over CT", study.pet, "pet"), Layer("CT", study.ct, "saliency")]]
+    with drawing():
+        figure = patient_figure(study, layers, np.zeros(3), title)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        heading = figure.texts[0].get_window_extent(canvas.get_renderer())
+    assert figure.texts[0].get_text().split() == title.split()
+    assert heading.x1 < figure.bbox.x1
+    assert all(heading.y0 > ax.get_window_extent().y1 for ax in figure.axes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -43,6 +44,10 @@ GAP_INCHES = 0.05
 MARGIN_INCHES = 0.14
 TITLE_INCHES = 0.64
 HEADING_INCHES = 0.42
+LINE_INCHES = 0.19
+LETTERS_AN_INCH = 9.5
+"""Of the heading, on the safe side."""
+
 BARS_INCHES = 0.85
 
 
@@ -124,9 +129,11 @@ def patient_figure(
     panel_height = TITLE_INCHES + pixel * (height + axial_height) + GAP_INCHES
     columns = max(len(row) for row in rows)
     width = MARGIN_INCHES + columns * (PANEL_INCHES + MARGIN_INCHES) + BARS_INCHES
-    tall = HEADING_INCHES + len(rows) * (panel_height + MARGIN_INCHES)
+    heading = textwrap.wrap(title, int((width - 2 * MARGIN_INCHES) * LETTERS_AN_INCH))
+    above = HEADING_INCHES + (len(heading) - 1) * LINE_INCHES
+    tall = above + len(rows) * (panel_height + MARGIN_INCHES)
     figure = Figure(figsize=(width, tall), facecolor=GROUND)
-    figure.text(MARGIN_INCHES / width, 1 - MARGIN_INCHES / tall, title, color=LIGHT, fontsize=11, va="top")
+    figure.text(MARGIN_INCHES / width, 1 - MARGIN_INCHES / tall, "\n".join(heading), color=LIGHT, fontsize=11, va="top")
 
     def axes(x: float, y: float, shape: tuple[int, ...]) -> Axes:
         """Axes whose upper left corner lies ``x`` from the left and ``y`` from the top, in inches."""
@@ -137,14 +144,14 @@ def patient_figure(
     for r, row in enumerate(rows):
         for c, layer in enumerate(row):
             x = MARGIN_INCHES + c * (PANEL_INCHES + MARGIN_INCHES)
-            y = HEADING_INCHES + r * (panel_height + MARGIN_INCHES) + TITLE_INCHES
+            y = above + r * (panel_height + MARGIN_INCHES) + TITLE_INCHES
             below, beside = y + pixel * height + GAP_INCHES, x + pixel * across + GAP_INCHES
             places = ((x, below), (x, y), (beside, y))
             for plane, place in zip(planes, places, strict=True):
                 image = draw_plane(axes(*place, plane.points_lps.shape), study, plane, layer, spot)
                 shown.setdefault(layer.kind, image)
             figure.axes[-2].set_title(layer.title, color=LIGHT, fontsize=9.5, pad=4, linespacing=1.35)
-    _colour_bars(figure, {kind: shown[kind] for kind in ("pet", "saliency") if kind in shown})
+    _colour_bars(figure, {kind: shown[kind] for kind in ("pet", "saliency") if kind in shown}, above)
     return figure
 
 
@@ -175,10 +182,10 @@ def _pixel_of(plane: Plane, spot: NDArray[np.float64]) -> tuple[int, int]:
     return int(row), int(column)
 
 
-def _colour_bars(figure: Figure, shown: Mapping[str, AxesImage]) -> None:
+def _colour_bars(figure: Figure, shown: Mapping[str, AxesImage], above: float) -> None:
     labels = {"pet": "SUVbw", "saliency": f"saliency, from {SALIENCY_THRESHOLD}"}
     width, height = figure.get_size_inches()
-    first = HEADING_INCHES + TITLE_INCHES
+    first = above + TITLE_INCHES
     tall = min(1.7, (height - first) / 2 - 0.4)
     for place, (kind, image) in enumerate(shown.items()):
         top = first + place * (tall + 0.35)
