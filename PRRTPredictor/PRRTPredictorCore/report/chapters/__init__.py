@@ -1,4 +1,7 @@
-"""The chapters of a run's report: each a function of the run's content, in a module of its own."""
+"""The chapters of a run's report: each a function of the run's content, in a module of its own.
+
+Modules that are no key of :data:`CHAPTERS` make blocks for a chapter that would be too long alone.
+"""
 
 from __future__ import annotations
 
