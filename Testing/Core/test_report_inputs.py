@@ -203,6 +203,14 @@ def test_the_forest_alone_is_enough(tmp_path):
     assert "importance-auroc-drop" in keys(chapter)
 
 
+def test_a_run_that_kept_nothing_of_its_blood_values_says_so(tmp_path):
+    chapter = made_chapter(blood.chapter, made_run(tmp_path / "run", ["rf_labs"]))
+    assert chapter.blocks == ()
+    shuffles, contributions = chapter.missing
+    assert "6 of 6 finished fits kept no answers to shuffled inputs" in shuffles
+    assert contributions == "Contributions of Random forest (labs): its finished fits kept none."
+
+
 def test_a_run_without_blood_values_has_no_such_chapter(tmp_path):
     assert blood.chapter(read_content(filled_run(tmp_path / "run", ["pet", "ct"]))) is None
 

@@ -15,6 +15,7 @@ from ...explain.importance import (
     permutation_importance,
     summarise_contributions,
 )
+from ...models.registry import MODELS
 from ...records import LABS
 from ..chapter import Block, Cell, Chapter, Folded, Numbers, Plate, Table, Words
 from ..content import RunContent
@@ -44,7 +45,7 @@ def chapter(content: RunContent) -> Chapter | None:
         return None
     shuffled = [(one.model, one.shuffled) for one in models if one.shuffled is not None]
     split = [(one.model, one.contributions) for one in models if one.contributions is not None]
-    blocks: list[Block] = [Words(_introduction(content))]
+    blocks: list[Block] = [Words(_introduction(content))] if shuffled or split else []
     if shuffled:
         blocks += [permutation_plate(shuffled, "auroc_drop"), Words(relied_on(shuffled), _RELIANCE, listed=True)]
     if split:
@@ -61,14 +62,13 @@ def chapter(content: RunContent) -> Chapter | None:
 
 def _inputs_of(content: RunContent, name: str) -> ModelInputs | None:
     """None for a model without blood values: shuffling an only image costs all it knows, which is its AUROC."""
+    if not MODELS[name].uses_labs:
+        return None
     pairs = content.permutations(name)
     extras = tuple(one for one in content.manifest.feature_names if one not in LABS)
     tabular = {code: patient.tabular(extras) for code, patient in content.patients.items()}
     contributions = summarise_contributions(content.gradients(name), tabular)
-    sees_labs = any(one in kept.inputs for _, kept in pairs for one in content.manifest.feature_names)
-    if contributions is None and not sees_labs:
-        return None
-    return ModelInputs(name, permutation_importance(pairs) if sees_labs else None, contributions)
+    return ModelInputs(name, permutation_importance(pairs) if pairs else None, contributions)
 
 
 def _missing(content: RunContent, models: Sequence[ModelInputs]) -> list[str]:
