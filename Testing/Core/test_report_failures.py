@@ -23,6 +23,7 @@ from PRRTPredictorCore.cli import main
 from PRRTPredictorCore.errors import Code, ModelRefused, RunFailed
 from PRRTPredictorCore.files import PARTIAL, write_together
 from PRRTPredictorCore.freetext import LONGEST, one_line
+from PRRTPredictorCore.records import LABS
 from PRRTPredictorCore.report import publish
 from PRRTPredictorCore.report.chapter import Chapter, Numbers, Plate, Table, Words
 from PRRTPredictorCore.report.chapters.provenance import model_hashes
@@ -167,7 +168,7 @@ def embeddings(run: Path) -> dict[str, np.ndarray]:
 def gradients(run: Path) -> dict[str, np.ndarray]:
     codes = RunStore(run).tasks("pet")[0].test
     maps = np.random.default_rng(0).normal(size=(len(codes), 4, 4, 4))
-    return HeldOutGradients(codes, ("ast",), pet=GradientHistograms.of(maps)).to_arrays()
+    return HeldOutGradients(codes, LABS, pet=GradientHistograms.of(maps)).to_arrays()
 
 
 def packed(arrays: dict[str, np.ndarray]) -> bytes:
@@ -204,6 +205,7 @@ COUNTED: dict[str, Change] = {
     "negative counts": lambda a: a.update(pet_unit_counts=-a["pet_unit_counts"]),
     "undefined": lambda a: a.update(pet_maximum=a["pet_maximum"] * np.nan),
     "half of an image": lambda a: a.pop("pet_maximum"),
+    "other inputs": lambda a: a.update(feature_names=np.array(["ast"])),
     "an unknown method": lambda a: a.update(lab_method=np.array("<b>")),
     "a table of labs without names": lambda a: a.update(lab_contributions=np.ones((len(a["codes"]), 9))),
 }
@@ -434,6 +436,8 @@ def test_free_text_is_cut_visibly() -> None:
 
 def test_a_run_with_unprintable_names_is_read_in_clean_words(run: Path) -> None:
     edited(run / "cohort.json", patient("characteristics", "scanner", UNPRINTABLE))
+    edited(run / "manifest.json", lambda content: content["versions"].update(torch=UNPRINTABLE))
+    assert RunStore(run).manifest.versions["torch"].isprintable()
     first = RunStore(run).cohort.cohort.patients[0]
     assert first.characteristics.scanner == "a b [31m c d e"
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from ..errors import Code, ModelRefused
 from ..files import PARTIAL
+from ..freetext import printable
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file of a run folder.
+    """Read a JSON file of a run folder; its texts without characters that cannot be shown.
 
     Raises
     ------
@@ -20,7 +21,7 @@ def read_json(path: Path) -> Any:
         ``RUN_MISMATCH`` when it is absent or no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return _shown(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError) as problem:
         raise ModelRefused(
             Code.RUN_MISMATCH,
@@ -28,6 +29,14 @@ def read_json(path: Path) -> Any:
             where=path.parent.name,
             remedy="Choose the folder of a training run.",
         ) from problem
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {printable(name): _shown(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def remove_partials(run: Path) -> None:

@@ -34,6 +34,7 @@ from .cohortfile import COHORT_NAME, RunCohort, read_run_cohort
 from .files import read_json
 from .heldout import HeldOutEmbeddings, HeldOutGradients, HeldOutPermutations
 from .manifest import MANIFEST_NAME, Manifest, read_manifest
+from .permuting import ALL_LABS
 from .records import FoldOutcome, FoldResult, FoldTask
 from .splits import Split, check_splits, read_splits
 
@@ -197,13 +198,23 @@ class RunStore:
         """Gradient statistics of a fold's held-out patients."""
         with self._fold_file(model, repeat, fold, GRADIENTS) as path:
             arrays = _read_npz(path)
-            return None if arrays is None else self._own(HeldOutGradients.from_arrays(arrays), repeat, fold)
+            if arrays is None:
+                return None
+            gradients = self._own(HeldOutGradients.from_arrays(arrays), repeat, fold)
+            if gradients.feature_names not in ((), self.manifest.feature_names):
+                raise ValueError("other inputs than the run's")
+            return gradients
 
     def permutations(self, model: str, repeat: int, fold: int) -> HeldOutPermutations | None:
         """Answers about a fold's held-out patients with shuffled inputs; None where the run kept none."""
         with self._fold_file(model, repeat, fold, PERMUTATIONS) as path:
             arrays = _read_npz(path)
-            return None if arrays is None else self._own(HeldOutPermutations.from_arrays(arrays), repeat, fold)
+            if arrays is None:
+                return None
+            permutations = self._own(HeldOutPermutations.from_arrays(arrays), repeat, fold)
+            if not {*self.manifest.feature_names, ALL_LABS, "pet", "ct"}.issuperset(permutations.inputs):
+                raise ValueError("other inputs than the run's")
+            return permutations
 
     def load_fold(self, model: str, repeat: int, fold: int) -> FittedModel:
         """The fitted model of a finished fold.
