@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from ...evaluation.comparison import GroupAgreement, ModelComparison, compare_models
-from ...evaluation.significance import PAPER, PLANNED_COMPARISONS, PRIMARY, SECONDARY, PairedComparison, matched_folds
+from ...evaluation.families import PAPER
+from ...evaluation.significance import PLANNED_COMPARISONS, PRIMARY, SECONDARY, PairedComparison, matched_folds
 from ...evaluation.summary import model_title
 from ..chapter import Block, Cell, Chapter, Folded, Numbers, Plate, Table, Words
 from ..content import RunContent
@@ -239,7 +240,7 @@ def paired_table(content: RunContent) -> Table:
         ),
         note=f"{capitalised(PRIMARY)}, {count:,} permutations; the comparisons were fixed beforehand and "
         f"Holm’s correction spans the {'one' if len(paired) == 1 else len(paired)} of them that this run can make"
-        + (f" ({absent} more need models or folds that it lacks)" if absent else "")
+        + (f" ({absent} more {'needs' if absent == 1 else 'need'} models or folds that it lacks)" if absent else "")
         + f". {FITS_TAKEN_FOR_GIVEN} {capitalised(SECONDARY)}, not corrected for the number of comparisons. Some "
         "evidence: p (Holm) and p of the corrected t-test both below 0.05; clear: both below 0.01; "
         f"{ONLY_IN_THESE_FITS}: p (Holm) alone below 0.05.",

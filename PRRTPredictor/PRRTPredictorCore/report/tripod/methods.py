@@ -71,7 +71,7 @@ def _criteria(content: RunContent) -> ItemAnswer:
 def _treatments(content: RunContent) -> ItemAnswer:
     cycles = [p.characteristics.prrt_cycles for p in content.patients.values()]
     known = [number for number in cycles if number is not None]
-    given = f", median {median(known):g} cycles ({min(known)} to {max(known)}, known of {len(known)})" if known else ""
+    given = f", median {median(known):g} cycles ({min(known)} to {max(known)}, known for {len(known)} patients)" if known else ""
     return ItemAnswer(
         f"PRRT{given}. The number of cycles is known only after treatment and is never an input.",
         "radiopharmaceutical and activity, other treatments before and beside PRRT.",
@@ -116,7 +116,7 @@ def _predictors(content: RunContent) -> ItemAnswer:
     pet = content.cohort.cohort.pet_interval
     when = []
     if uses_images(content) and pet.known and pet.median_days is not None:
-        when.append(f"PET a median of {pet.median_days:g} days before the first cycle (known of {pet.known})")
+        when.append(f"PET a median of {pet.median_days:g} days before the first cycle (known for {pet.known} patients)")
     if sees(content, "labs"):
         when.append(
             f"blood values from at most {MAX_SAMPLING_AGE_DAYS} days before the first cycle, checked where both dates "
@@ -146,7 +146,7 @@ def _missing_data(content: RunContent) -> ItemAnswer:
     counts = {name: sum(not known(one) for one in patients) for name, known in CHARACTERISTICS.items()}
     lacking = [f"{name} ({count})" for name, count in counts.items() if count]
     described = (
-        f"Characteristics that only describe the cohort are unknown of some patients: {', '.join(lacking)}."
+        f"Characteristics that only describe the cohort are unknown for some patients: {', '.join(lacking)}."
         if lacking
         else "No characteristic that describes the cohort is missing."
     )
