@@ -139,6 +139,34 @@ def test_a_missing_or_a_wrong_file_is_refused(tmp_path: Path) -> None:
 # --- the networks' grid -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("written", "forged"),
+    [
+        (b"type: short", b"type: banana"),
+        (b"sizes: 28 24 20", b"sizes: 1000000 1000000 1000000"),
+        (b"sizes: 28 24 20", b"sizes: -1 24 20"),
+        (b"_LabelValue:=700", b"_LabelValue:=99999999"),
+        (b"_LabelValue:=700", b"_LabelValue:=0"),
+        (b"_LabelValue:=700", b"_LabelValue:=many"),
+    ],
+)
+def test_a_forged_header_is_refused(tmp_path: Path, written: bytes, forged: bytes) -> None:
+    path = tmp_path / "organs.seg.nrrd"
+    write_segmentation(path, balls())
+    content = path.read_bytes()
+    assert written in content
+    path.write_bytes(content.replace(written, forged))
+    with pytest.raises(PRRTError):
+        read_segmentation(path)
+
+
+def test_names_of_segments_are_shown_on_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "organs.seg.nrrd"
+    write_segmentation(path, balls())
+    path.write_bytes(path.read_bytes().replace(b"_Name:=liver", "_Name:=li\u202ever\x1b".encode()))
+    assert read_segmentation(path).names[3] == "li ver"
+
+
 @pytest.mark.parametrize("shape", [(7, 5, 6), (20, 24, 28), (33, 10, 40)])
 def test_every_organ_keeps_its_volume(shape: tuple[int, int, int]) -> None:
     segmentation = balls()

@@ -178,7 +178,7 @@ def _read(path: Path) -> tuple[np.ndarray[Any, Any], Mapping[str, Any]]:
         raise DicomRefused(Code.PATH_MISSING, "There is no such file.", where=path.name, remedy="Check the path.")
     try:
         array, header = nrrd.read(str(path), index_order="C")
-    except (nrrd.NRRDError, ValueError, OSError, EOFError, StopIteration, zlib.error) as error:
+    except (nrrd.NRRDError, ValueError, LookupError, OSError, EOFError, StopIteration, zlib.error) as error:
         raise _refused(path, "The file is not a readable NRRD.") from error
     return array, header
 

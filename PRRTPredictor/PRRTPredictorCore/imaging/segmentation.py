@@ -111,6 +111,8 @@ def _segment_names(path: Path, stated: Mapping[str, str]) -> dict[int, str]:
             label = int(segment["LabelValue"])
         except (KeyError, ValueError) as error:
             raise _refused(path, f"Segment {number} has no label value.") from error
+        if not 1 <= label <= _LARGEST_LABEL:
+            raise _refused(path, f"Segment {number} has the label value {label}, which no label map can hold.")
         names[label] = one_line(segment.get("Name", "")) or f"label {label}"
     return names
 
