@@ -17,6 +17,7 @@ from PRRTPredictorCore.report.request import ReportRequest
 from PRRTPredictorCore.report.tripod.items import STATES, ItemAnswer, tripod_list
 from PRRTPredictorCore.report.tripod.methods import ANSWERS as METHODS
 from PRRTPredictorCore.report.tripod.results import ANSWERS as RESULTS
+from PRRTPredictorCore.training.cohortfile import write_run_cohort
 from PRRTPredictorCore.training.manifest import write_manifest
 
 _NUMBERS = (
@@ -166,10 +167,12 @@ def test_a_chapter_that_was_left_out_is_not_pointed_to(run: Path) -> None:
 
 def test_further_inputs_are_named_and_left_to_the_authors(tmp_path: Path) -> None:
     path = made_run(tmp_path / "run", models=("rf_labs",))
-    manifest = read_content(path).manifest
-    write_manifest(
-        path, replace(manifest, feature_names=(*manifest.feature_names, "tumour_volume_ml"), synthetic=False)
-    )
+    content = read_content(path)
+    measured = [replace(patient, extras={"tumour_volume_ml": 12.0}) for patient in content.patients.values()]
+    cohort = replace(content.cohort, cohort=replace(content.cohort.cohort, patients=tuple(measured)))
+    write_run_cohort(path, cohort)
+    names = (*content.manifest.feature_names, "tumour_volume_ml")
+    write_manifest(path, replace(content.manifest, feature_names=names, synthetic=False))
     found = told(read_content(path))
     assert "tumour_volume_ml (as in the cohort table)" in found["9b"].text
     assert found["9c"].state == "partly"

@@ -71,7 +71,7 @@ def _criteria(content: RunContent) -> ItemAnswer:
 def _treatments(content: RunContent) -> ItemAnswer:
     cycles = [p.characteristics.prrt_cycles for p in content.patients.values()]
     known = [number for number in cycles if number is not None]
-    given = f", median {median(known):g} cycles ({min(known)} to {max(known)}, known for {len(known)} patients)" if known else ""
+    given = f", median {median(known):g} cycles ({min(known)} to {max(known)}, known for {len(known)})" if known else ""
     return ItemAnswer(
         f"PRRT{given}. The number of cycles is known only after treatment and is never an input.",
         "radiopharmaceutical and activity, other treatments before and beside PRRT.",
