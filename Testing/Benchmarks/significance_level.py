@@ -38,7 +38,8 @@ from PRRTPredictorCore.evaluation.discrimination import (
     discriminate,
     weighted_auroc,
 )
-from PRRTPredictorCore.evaluation.significance import compare_families, corrected_resampled_t, paired_permutation
+from PRRTPredictorCore.evaluation.families import compare_families
+from PRRTPredictorCore.evaluation.significance import corrected_resampled_t, paired_permutation
 from PRRTPredictorCore.evaluation.survival import log_rank, predicted_groups
 from PRRTPredictorCore.models.forest import fit_forest
 from PRRTPredictorCore.models.presets import PRESETS

@@ -18,8 +18,9 @@ from test_evaluation_discrimination import fold, simulated_run
 from PRRTPredictorCore.cohort.describe import rank_sum_p
 from PRRTPredictorCore.evaluation.calibration import calibrate
 from PRRTPredictorCore.evaluation.discrimination import discriminate
+from PRRTPredictorCore.evaluation.families import cliffs_delta
 from PRRTPredictorCore.evaluation.resampling import draw_multiplicities, patient_codes
-from PRRTPredictorCore.evaluation.significance import cliffs_delta, corrected_resampled_t
+from PRRTPredictorCore.evaluation.significance import corrected_resampled_t
 from PRRTPredictorCore.evaluation.survival import kaplan_meier, log_rank
 from PRRTPredictorCore.records import FoldPredictions
 

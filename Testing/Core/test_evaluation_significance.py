@@ -15,14 +15,11 @@ from test_evaluation_discrimination import simulated_run
 
 from PRRTPredictorCore.errors import RunFailed
 from PRRTPredictorCore.evaluation.discrimination import discriminate
+from PRRTPredictorCore.evaluation.families import CLIFFS_DELTA_BANDS, cliffs_delta, compare_families, effect_band
 from PRRTPredictorCore.evaluation.significance import (
-    CLIFFS_DELTA_BANDS,
-    cliffs_delta,
-    compare_families,
     compare_pair,
     compare_planned,
     corrected_resampled_t,
-    effect_band,
     holm,
     paired_permutation,
     swap_weights,

@@ -1,4 +1,4 @@
-"""Is one model better than another? Patient-level paired permutation first; the paper's tests beside it, labelled.
+"""Is one model better than another? Patient-level paired permutation first, the corrected resampled t-test second.
 
 The fold values of a repeated cross-validation share their patients, so tests that take them for independent (the
 paper's Mann–Whitney between model families) find differences where there are none. The primary test swaps patients.
@@ -13,13 +13,13 @@ import numpy as np
 
 from ..errors import Code, RunFailed
 from ..records import FoldPredictions
-from .discrimination import Discrimination, Metric, concordance, score_fold
+from .discrimination import concordance, score_fold
+from .families import FamilyComparison
 from .resampling import Floats, check_folds, patient_codes, positions
 
 PERMUTATIONS = 20_000
 PRIMARY = "primary: patient-level paired permutation"
 SECONDARY = "secondary: Nadeau–Bengio corrected resampled t"
-PAPER = "paper protocol: Mann–Whitney U between model families"
 
 PLANNED_COMPARISONS: tuple[tuple[str, str], ...] = (
     ("pet_labs", "pet"),
@@ -33,18 +33,6 @@ PLANNED_COMPARISONS: tuple[tuple[str, str], ...] = (
     ("pet_ct_labs_pretrained", "rf_labs"),
 )
 """(richer, poorer): what adding a modality, or pretraining, buys. Fixed before any result is seen; Holm spans it."""
-
-PAPER_FAMILIES: Mapping[str, tuple[str, ...]] = {
-    "unimodal": ("rf_labs", "pet", "ct"),
-    "one-image fusion": ("pet_labs", "ct_labs"),
-    "dual fusion": ("pet_ct_labs", "pet_ct_labs_pretrained"),
-}
-"""Paper, section 2.6."""
-
-PAPER_COMPARISONS: tuple[tuple[str, str], ...] = (("one-image fusion", "unimodal"), ("dual fusion", "one-image fusion"))
-
-CLIFFS_DELTA_BANDS: tuple[tuple[float, str], ...] = ((0.147, "negligible"), (0.33, "small"), (0.474, "medium"))
-"""Upper bounds of |delta|; from 0.474 on: large (paper, section 2.6)."""
 
 
 @dataclass(frozen=True)
@@ -76,22 +64,6 @@ class PairedComparison:
     p_corrected_t: float
     folds: int
     permutations: int
-
-
-@dataclass(frozen=True)
-class FamilyComparison:
-    """The paper's test of one model family against the next lower one, for one metric."""
-
-    metric: Metric
-    family: str
-    reference: str
-    models: tuple[str, ...]
-    reference_models: tuple[str, ...]
-    u: float
-    p: float
-    p_bonferroni: float
-    cliffs_delta: float
-    effect: str
 
 
 @dataclass(frozen=True)
@@ -320,61 +292,6 @@ def compare_planned(
             made.append(compare_pair(a, b, test_share, permutations, seed))
     corrected = holm([comparison.p_permutation for comparison in made])
     return tuple(replace(comparison, p_holm=p) for comparison, p in zip(made, corrected, strict=True))
-
-
-# --- the paper's protocol ---------------------------------------------------------------------------------------------
-
-
-def cliffs_delta(first: Sequence[float], second: Sequence[float]) -> float:
-    """P(first > second) - P(first < second) over all pairs; from -1 to 1."""
-    return float(2.0 * concordance(np.asarray(first, float), np.asarray(second, float)).mean() - 1.0)
-
-
-def effect_band(delta: float) -> str:
-    """Name the size of Cliff's delta: negligible, small, medium or large (paper, section 2.6)."""
-    return next((name for bound, name in CLIFFS_DELTA_BANDS if abs(delta) < bound), "large")
-
-
-def compare_families(scores: Mapping[str, Discrimination]) -> tuple[FamilyComparison, ...]:
-    """The paper's tests: Mann–Whitney U, two-sided, between the fold values of model families (section 2.6).
-
-    Bonferroni's factor is the number of comparisons, two, for each metric. Kept for comparison with the paper only:
-    repeated folds are not independent. Where the models are equally good these tests call p < 0.01 in 10 to 21 % of
-    simulated comparisons (Testing/Benchmarks), the more the less a patient's score changes between repeats.
-    """
-    from scipy.stats import mannwhitneyu
-
-    made = []
-    metrics: tuple[Metric, ...] = ("auroc", "auprc")
-    for metric in metrics:
-        for family, reference in PAPER_COMPARISONS:
-            models = tuple(name for name in PAPER_FAMILIES[family] if name in scores)
-            others = tuple(name for name in PAPER_FAMILIES[reference] if name in scores)
-            values = _finite(scores[name].fold_values(metric) for name in models)
-            against = _finite(scores[name].fold_values(metric) for name in others)
-            if not values or not against:
-                continue
-            u, p = mannwhitneyu(values, against, alternative="two-sided")
-            delta = cliffs_delta(values, against)
-            made.append(
-                FamilyComparison(
-                    metric=metric,
-                    family=family,
-                    reference=reference,
-                    models=models,
-                    reference_models=others,
-                    u=float(u),
-                    p=float(p),
-                    p_bonferroni=min(1.0, float(p) * len(PAPER_COMPARISONS)),
-                    cliffs_delta=delta,
-                    effect=effect_band(delta),
-                )
-            )
-    return tuple(made)
-
-
-def _finite(groups: Iterable[Sequence[float]]) -> list[float]:
-    return [value for group in groups for value in group if np.isfinite(value)]
 
 
 def _different_patients(fold: FoldPredictions, other: FoldPredictions) -> RunFailed:

@@ -19,14 +19,13 @@ from ..records import FoldPredictions
 from .curves import curves_content
 from .discrimination import METRICS, Discrimination, MetricSummary, discriminate
 from .discrimination import prevalence_long as prevalence_of
+from .families import PAPER, compare_families
 from .resampling import RESAMPLES, patient_codes
 from .significance import (
-    PAPER,
     PERMUTATIONS,
     PRIMARY,
     SECONDARY,
     Significance,
-    compare_families,
     compare_planned,
 )
 
