@@ -143,6 +143,21 @@ def test_an_inline_figure_is_named_themed_and_keeps_its_names_to_itself() -> Non
     assert set(used) <= set(re.findall(r'\bid="([^"]+)"', svg))
 
 
+def test_the_page_carries_no_finer_coordinates_than_it_can_show() -> None:
+    with drawing("roc"):
+        figure, ax = axis()
+        DRAWINGS["roc"](ax)
+        ax.text(0.5, 0.5, "AUROC 0.71234")
+        whole = svg_text(figure)
+        svg = inline_svg(whole, "roc", "AUROC 0.71234")
+    assert len(svg) < 0.9 * len(whole)
+    assert 'aria-label="AUROC 0.71234"' in svg
+    assert ">AUROC 0.71234<" in svg
+    drawn = re.findall(r'<path[^>]* d="([^"]+)"', svg)
+    assert len(drawn) > 5
+    assert not re.search(r"\.\d{3}", " ".join(drawn))
+
+
 @pytest.mark.parametrize("width", [3.0, 9.0])
 def test_a_figure_that_leaves_the_page_tells_where_it_came_from(width: float) -> None:
     imprint = Imprint("SYNTHETIC patients · Research use only. Not a diagnostic device.", "PRRTPredictor 1 · data a<1")

@@ -26,6 +26,8 @@ _OWN_PACKAGE = __name__.partition(".")[0]
 
 _NUMBERS_WEIGHT = 3
 _PAGE_WEIGHT = 1
+_LOOP_SHARE = 0.7
+"""Of what is left of a chapter's step that a loop inside it may take: another loop may follow."""
 
 
 @dataclass(frozen=True)
@@ -173,19 +175,26 @@ class _Steps:
         self._weights = list(weights)
         self._place = -1
         self._title = ""
+        self._loop = 0.0
+        self._before_loop = self._reached = 0.0
 
     def begin(self, title: str) -> None:
         """The next step begins."""
         self._place += 1
         self._title = title
+        self._loop = self._before_loop = self._reached = 0.0
         self._tell(sum(self._weights[: self._place]), title)
 
     def inside(self, stage: str, done: int, total: int, message: str = "") -> None:
-        """A :class:`Progress` for the steps inside of the current one."""
+        """A :class:`Progress` for the steps inside of the current one; it never goes back, however many loops run."""
         share = min(done / total, 1.0) if total else 1.0
+        if share < self._loop:  # the next loop has begun
+            self._before_loop = self._reached
+        self._loop = share
+        self._reached = self._before_loop + (1.0 - self._before_loop) * _LOOP_SHARE * share
         before = sum(self._weights[: self._place])
         words = f"{self._title} {done}/{total}" + (f": {message}" if message else "")
-        self._tell(before + int(share * self._weights[self._place]), words)
+        self._tell(before + int(self._reached * self._weights[self._place]), words)
 
     def end(self) -> None:
         """Everything is done."""

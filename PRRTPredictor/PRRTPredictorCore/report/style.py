@@ -76,6 +76,9 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
+_MORE_DIGITS = re.compile(r"(\.\d\d)\d+")
+"""Of coordinates in points: the page needs no finer ones, and is a quarter smaller without."""
+
 _IMPRINT_SIZE, _IMPRINT_LINE, _IMPRINT_LEFT = 6.5, 10.0, 4.0
 """Height of letters, of lines, and the margin at the left, in points."""
 
@@ -225,6 +228,7 @@ def inline_svg(svg: str, key: str, alt: str) -> Markup:
     body = re.sub(r"url\(#([^)]+)\)", rf"url(#{key}-\1)", body)
     body = re.sub(r'(xlink:)?href="#([^"]+)"', rf'href="#{key}-\2"', body)
     body = re.sub(r"'?DejaVu Sans'?(, sans-serif)?", "inherit", body)
+    body = re.sub(r"<[^>]+>", lambda tag: _MORE_DIGITS.sub(r"\1", tag[0]), body)
     for colour, variable in _PAGE_VARIABLES.items():
         body = body.replace(colour, f"var({variable})")
     width = re.search(r'viewBox="0 0 ([\d.]+) ', body)
