@@ -65,6 +65,28 @@ def test_the_page_never_scrolls_sideways(tab: Tab, width: int) -> None:
     tab.resize(1200, 900)
 
 
+def test_letters_of_figures_can_be_read_on_a_small_screen(tab: Tab) -> None:
+    sizes = """[...document.querySelectorAll('figure svg')].flatMap(one => {
+      const scale = one.getBoundingClientRect().width / one.viewBox.baseVal.width;
+      return [...one.querySelectorAll('text')].map(word => scale * parseFloat(getComputedStyle(word).fontSize)); })"""
+    for width in (1200, 420):
+        tab.resize(width, 900)
+        letters = tab.value(sizes)
+        assert len(letters) > 100
+        assert min(letters) > (10 if width == 1200 else 7)  # CSS pixels
+    tab.resize(1200, 900)
+
+
+def test_the_contents_are_at_hand_everywhere_on_the_page(tab: Tab) -> None:
+    seen = "(one => { const box = one.getBoundingClientRect(); return box.width > 0 && box.top >= 0 && box.right <= "
+    for width, shown in ((1500, "#contents"), (1200, ".up"), (420, ".up")):
+        tab.resize(width, 900)
+        tab.value("window.scrollTo({top: document.body.scrollHeight / 2, behavior: 'instant'})")
+        assert tab.value(f"{seen}{width} && box.bottom <= 900; }})(document.querySelector('{shown}'))"), width
+    tab.value("window.scrollTo({top: 0, behavior: 'instant'})")
+    tab.resize(1200, 900)
+
+
 def test_light_and_dark_and_paper_are_readable(tab: Tab) -> None:
     light = pixels(tab.picture())
     tab.media("screen", "dark")

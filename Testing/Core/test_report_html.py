@@ -24,6 +24,7 @@ from PRRTPredictorCore.report.chapters import CHAPTERS
 from PRRTPredictorCore.report.chapters.provenance import flattened
 from PRRTPredictorCore.report.content import RunContent, read_content, richest_pair
 from PRRTPredictorCore.report.html import write_report
+from PRRTPredictorCore.report.page import hold_together
 from PRRTPredictorCore.report.publish import set_columns
 from PRRTPredictorCore.report.request import ReportRequest
 from PRRTPredictorCore.report.style import new_figure
@@ -121,7 +122,7 @@ def test_figures_and_tables_are_numbered_through(whole: Path, page: Page) -> Non
         assert len(numbers) > 4
     shown = [int(number) for number in re.findall(r"<h3>Figure (\d+)\. ", page.source)]
     assert shown == list(range(1, len(shown) + 1))
-    assert [int(number) for number in re.findall(r"<caption>Table (\d+)\. ", page.source)][-1] == len(
+    assert [int(number) for number in re.findall(r"<caption><span>Table (\d+)\. ", page.source)][-1] == len(
         page.having("table")
     )
 
@@ -189,6 +190,20 @@ def test_it_says_what_was_done_and_how_sure_one_may_be(page: Page) -> None:
         "Brier",
     ):
         assert words.lower() in page.text.lower(), words
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("p = 0.045", "p~=~0.045"),
+        ("(p < 0.001), n = 58", "(p~<~0.001), n~=~58"),
+        ("corrected t = 0.13", "corrected t~=~0.13"),
+        ("the 95 % interval", "the 95~% interval"),
+        ("step = 3, p of it", "step = 3, p of it"),
+    ],
+)
+def test_a_number_is_never_torn_from_what_it_belongs_to(text: str, held: str) -> None:
+    assert hold_together(text) == held.replace("~", "\u00a0")
 
 
 def test_settings_are_printed_as_what_they_are() -> None:
@@ -516,6 +531,22 @@ def test_progress_is_told_in_steps_and_inside_of_them(small: Path, monkeypatch: 
     assert done == sorted(done)
     assert len({one[1] for one in told if one[3].startswith("Slow")}) == 5
     assert "Slow 2/4: patient 2" in {one[3] for one in told}
+
+
+def test_progress_never_goes_back_when_a_chapter_loops_twice(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def loops(content: RunContent) -> Chapter:
+        for stage in ("maps", "organs", "organs"):
+            for done in range(5):
+                content.progress(stage, done, 4)
+        return Chapter("loops", "Loops")
+
+    give_chapters(monkeypatch, Entry("loops", loops, weight=20), Entry("last", lambda content: None))
+    told: list[int] = []
+    write_report(small, progress=lambda stage, done, total, message="": told.append(done))
+    assert told == sorted(told)
+    inside = told[2:-3]  # between the numbers and the last chapter, the page and the end
+    assert len(inside) == 15
+    assert inside[4] < inside[9] < inside[14] < told[-3]
 
 
 def test_chapters_can_be_left_out(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-_TORN_APART = re.compile(r" (?=%)|(?<=\b[pn]) (?=[=<>≤≥] [\d.])|(?<=\b[pn] [=<>≤≥]) (?=[\d.])")
+_TORN_APART = re.compile(r" (?=%)|(?<=\b[pntκ]) (?=[=<>≤≥] [\d.])|(?<=\b[pntκ] [=<>≤≥]) (?=[\d.])")
 """The spaces inside "95 %", "p = 0.045" and "n = 12"."""
 
 
