@@ -25,7 +25,7 @@ from PRRTPredictorCore.models.presets import PRESETS
 from PRRTPredictorCore.models.registry import model_spec
 from PRRTPredictorCore.records import LONG_PFS_FROM, RESEARCH_USE_NOTICE, Acquisition, Cohort, CommonGrid, PreparedStudy
 from PRRTPredictorCore.report.chapter import Words
-from PRRTPredictorCore.report.chapters.saliency import chapter
+from PRRTPredictorCore.report.chapters.saliency import chapter, spots_of
 from PRRTPredictorCore.report.content import read_content
 from PRRTPredictorCore.report.figures.saliency import Layer, common_spot, patient_figure, patient_planes
 from PRRTPredictorCore.report.material import gallery
@@ -251,6 +251,15 @@ def test_a_partial_run_and_runs_without_networks(run: Path, tmp_path: Path) -> N
     assert gallery_models(read_content(tmp_path / "images")) == ("ct", "pet")
 
 
+def test_each_image_is_cut_where_its_own_maps_are_largest() -> None:
+    uptake, high, low = made_study(0).pet, np.zeros(SHAPE, np.float32), np.zeros(SHAPE, np.float32)
+    high[2, 3, 4], low[5, 1, 2] = 1.0, 0.6
+    pet = (Layer("PET over CT", uptake, "pet"), Layer("PET saliency", low, "saliency"))
+    ct = (Layer("CT", np.zeros(SHAPE, np.float32), "ct"), Layer("CT saliency", high, "saliency"))
+    np.testing.assert_allclose(spots_of((pet, ct), GRID), [common_spot([low], GRID), common_spot([high], GRID)])
+    np.testing.assert_allclose(spots_of((pet[:1], ct), GRID), [common_spot([high], GRID)] * 2)
+
+
 def test_the_planes_meet_in_the_spot_and_lie_as_radiologists_look_at_them() -> None:
     study = made_study(0)
     values = np.zeros(SHAPE, np.float32)
@@ -289,7 +298,7 @@ def test_the_heading_of_a_narrow_picture_is_whole() -> None:
     study, title = made_study(1), f"SYNTHETIC · P-0123456789 · observed PFS: short · {RESEARCH_USE_NOTICE}"
     layers = [[Layer("PET over CT", study.pet, "pet"), Layer("CT", study.ct, "saliency")]]
     with drawing():
-        figure = patient_figure(study, layers, np.zeros(3), title)
+        figure = patient_figure(study, layers, [np.zeros(3)], title)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         heading = figure.texts[0].get_window_extent(canvas.get_renderer())

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...evaluation.summary import model_title
 from ...explain.methods import METHOD_TITLES, METHOD_WORDS, SaliencyMethod
-from ...records import LONG_PFS_FROM, RESEARCH_USE_NOTICE
+from ...records import LONG_PFS_FROM, RESEARCH_USE_NOTICE, CommonGrid
 from ..chapter import Block, Cell, Chapter, Numbers, Plate, Table, Words
 from ..content import RunContent
 from ..figures.saliency import Layer, common_spot, patient_figure
@@ -81,7 +81,7 @@ def introduction(content: RunContent, models: Sequence[str], chosen: Sequence[Ch
         f"{methods}. Each map is the mean over the networks of all repeats that had the patient held out, so that no "
         "network is asked about a patient from whom it learnt, and is then scaled to run from 0 to 1; below "
         f"{SALIENCY_THRESHOLD} nothing is drawn, as in the paper. {rule if chosen else ''}".strip(),
-        "All planes of a picture pass through one spot (thin lines), where the mean of its maps is largest. R and L "
+        "All planes of a row pass through one spot (thin lines), where the mean of its maps is largest. R and L "
         "are the patient's right and left, A and P front and back.",
     )
 
@@ -100,32 +100,37 @@ def predicted_words(looked: Looked) -> str:
 
 
 def patient_plates(patient: GalleryPatient, content: RunContent) -> tuple[Plate, ...]:
-    """One picture a method; all planes of a picture pass through one spot."""
+    """One picture a method, one row an image; all planes of a row pass through one spot."""
     code = patient.chosen.code
     truth = group_word(content.long[code])
     made = "SYNTHETIC · " if content.manifest.synthetic else ""
     heading = f"{made}{code} · observed PFS: {truth} · {RESEARCH_USE_NOTICE}"
     answers = "; ".join(f"{model_title(looked.model)}: {predicted_words(looked)}" for looked in patient.looked)
-    return tuple(
-        Plate(
-            key=f"saliency-{code}" + ("" if method == "gradient" else f"-{method}"),
-            title=f"{METHOD_TITLES[method]} saliency of {code}",
-            alt=f"PET over CT and saliency over CT in coronal, sagittal and axial planes. Observed PFS: {truth}. "
-            f"Mean out-of-fold probability of long PFS: {answers}. {salient_in_words(patient, method)}",
-            text=f"{capitalised(patient.chosen.reason)}. Observed PFS: {truth}. Mean out-of-fold probability of long "
-            f"PFS and group: {answers}. From {SALIENCY_THRESHOLD} on, "
-            f"{salient_in_words(patient, method)}{gap_in_words(patient, method)}",
-            figure=patient_figure(patient.study, layer_rows(patient, method), spot_of(patient, method), heading),
-            photograph=True,
+    plates = []
+    for method in content.request.saliency:
+        rows = layer_rows(patient, method)
+        spots = spots_of(rows, patient.study.grid)
+        plates.append(
+            Plate(
+                key=f"saliency-{code}" + ("" if method == "gradient" else f"-{method}"),
+                title=f"{METHOD_TITLES[method]} saliency of {code}",
+                alt=f"PET over CT and saliency over CT in coronal, sagittal and axial planes. Observed PFS: {truth}. "
+                f"Mean out-of-fold probability of long PFS: {answers}. {salient_in_words(patient, method)}",
+                text=f"{capitalised(patient.chosen.reason)}. Observed PFS: {truth}. Mean out-of-fold probability of "
+                f"long PFS and group: {answers}. From {SALIENCY_THRESHOLD} on, "
+                f"{salient_in_words(patient, method)}{gap_in_words(patient, method)}",
+                figure=patient_figure(patient.study, rows, spots, heading),
+                photograph=True,
+            )
         )
-        for method in content.request.saliency
-    )
+    return tuple(plates)
 
 
-def spot_of(patient: GalleryPatient, method: SaliencyMethod) -> NDArray[np.float64]:
-    """The spot that all maps of one method together make most of."""
-    maps = [values for looked in patient.looked for values in maps_of(looked, method).values()]
-    return common_spot(maps, patient.study.grid)
+def spots_of(rows: Sequence[Sequence[Layer]], grid: CommonGrid) -> tuple[NDArray[np.float64], ...]:
+    """The spot of each row that its maps together make most of; that of all maps for a row without any."""
+    maps = [[layer.values for layer in row if layer.kind == "saliency"] for row in rows]
+    every = [one for row in maps for one in row]
+    return tuple(common_spot(own or every, grid) for own in maps)
 
 
 def maps_of(looked: Looked, method: SaliencyMethod) -> Mapping[str, NDArray[np.float32]]:

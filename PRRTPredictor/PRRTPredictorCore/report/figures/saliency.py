@@ -45,7 +45,7 @@ MARGIN_INCHES = 0.14
 TITLE_INCHES = 0.64
 HEADING_INCHES = 0.42
 LINE_INCHES = 0.19
-LETTERS_AN_INCH = 9.5
+LETTERS_AN_INCH = 10.2
 """Of the heading, on the safe side."""
 
 BARS_INCHES = 0.85
@@ -106,9 +106,9 @@ def patient_planes(study: PreparedStudy, spot: NDArray[np.float64]) -> tuple[Pla
 
 
 def patient_figure(
-    study: PreparedStudy, rows: Sequence[Sequence[Layer]], spot: NDArray[np.float64], title: str
+    study: PreparedStudy, rows: Sequence[Sequence[Layer]], spots: Sequence[NDArray[np.float64]], title: str
 ) -> Figure:
-    """Lay PET and saliency over the CT in three planes through one spot.
+    """Lay PET and saliency over the CT in three planes through one spot a row.
 
     Parameters
     ----------
@@ -116,15 +116,15 @@ def patient_figure(
         Gives the CT and the grid.
     rows : sequence of sequence of Layer
         Panels from left to right, row by row.
-    spot : ndarray, shape (3,)
-        LPS in mm; thin lines mark it.
+    spots : sequence of ndarray, shape (3,)
+        One a row; LPS in mm; thin lines mark it.
     title : str
         Above everything.
     """
     from matplotlib.figure import Figure
 
-    planes = patient_planes(study, spot)
-    (axial_height, across), (height, _), (_, deep) = (plane.points_lps.shape[:2] for plane in planes)
+    planes = [patient_planes(study, spot) for spot in spots]  # all of one size, the patient's
+    (axial_height, across), (height, _), (_, deep) = (plane.points_lps.shape[:2] for plane in planes[0])
     pixel = (PANEL_INCHES - GAP_INCHES) / (across + deep)
     panel_height = TITLE_INCHES + pixel * (height + axial_height) + GAP_INCHES
     columns = max(len(row) for row in rows)
@@ -147,8 +147,8 @@ def patient_figure(
             y = above + r * (panel_height + MARGIN_INCHES) + TITLE_INCHES
             below, beside = y + pixel * height + GAP_INCHES, x + pixel * across + GAP_INCHES
             places = ((x, below), (x, y), (beside, y))
-            for plane, place in zip(planes, places, strict=True):
-                image = draw_plane(axes(*place, plane.points_lps.shape), study, plane, layer, spot)
+            for plane, place in zip(planes[r], places, strict=True):
+                image = draw_plane(axes(*place, plane.points_lps.shape), study, plane, layer, spots[r])
                 shown.setdefault(layer.kind, image)
             figure.axes[-2].set_title(layer.title, color=LIGHT, fontsize=9.5, pad=4, linespacing=1.35)
     _colour_bars(figure, {kind: shown[kind] for kind in ("pet", "saliency") if kind in shown}, above)
