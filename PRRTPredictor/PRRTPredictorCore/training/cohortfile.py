@@ -207,7 +207,7 @@ def _patient(entry: dict[str, Any]) -> CohortPatient:
         row=0,
         pet=SeriesSource(),
         ct=SeriesSource(),
-        labs=Labs(**labs),
+        labs=Labs(labs["ast_u_per_l"], labs["alt_u_per_l"], labs["ggt_u_per_l"], labs["cga_ug_per_l"]),
         outcome=outcome,
         characteristics=_characteristics(entry["characteristics"]),
         extras=extras,
