@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from report_blocks import Entry, give_chapters
 from report_runs import made_run
 
@@ -23,6 +24,7 @@ from PRRTPredictorCore.cli import main
 from PRRTPredictorCore.errors import Code, ModelRefused, RunFailed
 from PRRTPredictorCore.files import PARTIAL, write_together
 from PRRTPredictorCore.freetext import LONGEST, one_line
+from PRRTPredictorCore.models.weights import pack_tensors
 from PRRTPredictorCore.records import LABS
 from PRRTPredictorCore.report import publish
 from PRRTPredictorCore.report.chapter import Chapter, Numbers, Plate, Table, Words
@@ -270,6 +272,15 @@ def test_missing_weights_cost_their_hash_alone(run: Path, monkeypatch: pytest.Mo
     _, missing = model_hashes(read_content(run))
     assert len(missing) == 1
     assert "weights.safetensors of fold 0-1" in missing[0]
+
+
+def test_undefined_weights_are_damage(run: Path) -> None:
+    (run / "folds" / "pet" / "0-1" / "weights.safetensors").write_bytes(
+        pack_tensors({"weight": torch.tensor([float("nan")])}, {"model": "pet"})
+    )
+    with pytest.raises(ModelRefused, match=r"weights.safetensors of fold 0-1") as refused:
+        RunStore(run).load_fold("pet", 0, 1)
+    assert "undefined" in str(refused.value.__cause__)
 
 
 # --- a machine that gives up ------------------------------------------------------------------------------------------

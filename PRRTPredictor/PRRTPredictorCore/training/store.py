@@ -235,6 +235,8 @@ class RunStore:
             tensors = read_tensors(path)
             if spec.kind == "forest":
                 return FittedForest.from_tensors(spec, tensors)
+            if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+                raise ValueError("undefined weights")
             return FittedNetwork.from_tensors(spec, self.manifest.preset_record(), tensors, encoder)
 
     def weights_sha256(self, model: str) -> str:
