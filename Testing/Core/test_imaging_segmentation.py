@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from PRRTPredictorCore.errors import Code, PRRTError
+from PRRTPredictorCore.errors import Code, InputRefused, PRRTError
 from PRRTPredictorCore.imaging.resize import Box, area_resize
 from PRRTPredictorCore.imaging.segmentation import (
     Segmentation,
@@ -268,3 +268,22 @@ def test_real_organs_keep_their_volume(tmp_path: Path) -> None:
     spacing = extent / (50, 50, 75)
     grid = CommonGrid((75, 50, 50), affine((spacing[2], spacing[1], spacing[0]), tuple(low + spacing / 2)))
     assert volumes_on(read, grid) == pytest.approx(volumes(real), rel=1e-4)
+
+
+def test_labels_in_another_file_are_not_followed(tmp_path: Path) -> None:
+    path = tmp_path / "organs.seg.nrrd"
+    write_segmentation(path, balls())
+    header = path.read_bytes().partition(b"\n\n")[0]
+    (tmp_path / "elsewhere.raw").write_bytes(b"\0" * 64)
+    path.write_bytes(header + b"\nData File: elsewhere.raw\n\n")
+    with pytest.raises(InputRefused, match="another file"):
+        read_segmentation(path)
+
+
+def test_labels_without_extent_are_refused_as_labels(tmp_path: Path) -> None:
+    path = tmp_path / "organs.seg.nrrd"
+    flat = balls().ijk_to_lps.copy()
+    flat[:, 2] = 0
+    write_segmentation(path, Segmentation(balls().labels, flat, balls().names))
+    with pytest.raises(InputRefused, match="segmentation"):
+        read_segmentation(path)

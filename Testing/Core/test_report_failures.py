@@ -30,7 +30,7 @@ from PRRTPredictorCore.report import publish
 from PRRTPredictorCore.report.chapter import Chapter, Numbers, Plate, Table, Words
 from PRRTPredictorCore.report.chapters.provenance import model_hashes
 from PRRTPredictorCore.report.content import RunContent, read_content
-from PRRTPredictorCore.report.html import write_report
+from PRRTPredictorCore.report.html import make_chapter, write_report
 from PRRTPredictorCore.report.style import Imprint, new_figure
 from PRRTPredictorCore.training.heldout import GradientHistograms, HeldOutEmbeddings, HeldOutGradients
 from PRRTPredictorCore.training.store import EMBEDDINGS, GRADIENTS, RunStore
@@ -222,6 +222,26 @@ def test_gradients_of_another_shape_are_damage(run: Path, name: str) -> None:
     path.write_bytes(packed(arrays))
     with pytest.raises(ModelRefused, match=r"gradients.npz of fold 0-0"):
         RunStore(run).gradients("pet", 0, 0)
+
+
+def test_a_damaged_fold_is_left_out_and_named_once(run: Path) -> None:
+    for fold, content in (("0-0", b"no archive"), ("0-1", None)):
+        codes = next(task.test for task in RunStore(run).tasks("pet") if f"{task.repeat}-{task.fold}" == fold)
+        maps = np.random.default_rng(0).normal(size=(len(codes), 4, 4, 4))
+        whole = packed(HeldOutGradients(codes, LABS, pet=GradientHistograms.of(maps)).to_arrays())
+        (run / "folds" / "pet" / fold / GRADIENTS).write_bytes(content or whole)
+    content = read_content(run)
+
+    def make(content: RunContent) -> None:
+        assert "0-0" not in {f"{fold.repeat}-{fold.fold}" for fold, _ in content._held_out("pet", "gradients")}
+        assert len(content.gradients("pet")) >= 1
+
+    first = make_chapter(Entry("first", make), content)
+    assert first is not None
+    assert len(first.missing) == 1
+    assert "gradients.npz of fold 0-0" in first.missing[0]
+    assert "prrt train" in first.missing[0]
+    assert make_chapter(Entry("second", make), content) is None
 
 
 def declares_too_much() -> bytes:

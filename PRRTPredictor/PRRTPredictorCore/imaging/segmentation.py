@@ -28,6 +28,7 @@ from .resize import Box, box_weights
 __all__ = ["OrganShares", "Segmentation", "organ_shares", "read_segmentation", "write_segmentation"]
 
 _LARGEST_LABEL = int(np.iinfo(np.int16).max)
+_LEAST_VOXEL_MM3 = 1e-9
 _MOST_SAMPLES = 6
 """Samples a model voxel and axis where the labels are turned against the grid."""
 
@@ -67,9 +68,15 @@ def read_segmentation(path: Path) -> Segmentation:
         ``PATH_MISSING``: no such file.
     InputRefused
         ``BAD_GEOMETRY``: no readable three-dimensional NRRD with a patient space. ``RESULT_UNREADABLE``: its segments
-        overlap (they lie in several layers), or its values are no labels.
+        overlap (they lie in several layers), its values are no labels, or they lie in another file.
     """
     stated = _stated(path)
+    if {"data file", "datafile"} & stated.keys():
+        raise _refused(
+            path,
+            "The labels lie in another file that the header names.",
+            "Save the segmentation in one file (.seg.nrrd).",
+        )
     if stated.get("dimension") == "4":
         raise _refused(
             path,
@@ -77,6 +84,12 @@ def read_segmentation(path: Path) -> Segmentation:
             'Press "Collapse labelmap layers" in Slicer\'s Segmentations module and save the segmentation again.',
         )
     array, ijk_to_lps, _ = read_placed(path)
+    if not np.isfinite(ijk_to_lps).all() or abs(np.linalg.det(ijk_to_lps[:3, :3])) < _LEAST_VOXEL_MM3:
+        raise _refused(
+            path,
+            "The segmentation has no usable orientation and spacing.",
+            "Save it again in Slicer, with the CT as its reference geometry.",
+        )
     labels = _as_labels(path, array)
     occurs = np.zeros(_LARGEST_LABEL + 1, dtype=np.bool_)
     for plane in labels:
@@ -95,7 +108,7 @@ def _stated(path: Path) -> Mapping[str, str]:
             if not line.strip():
                 break
             field, _, value = line.decode("utf-8", "replace").rstrip("\r\n").partition(":")
-            stated[field] = value.removeprefix("=").strip()
+            stated[field.lower() if not value.startswith("=") else field] = value.removeprefix("=").strip()
     return stated
 
 

@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from ..errors import ModelRefused
 from ..evaluation.discrimination import Discrimination
 from ..evaluation.summary import RunSummary, model_title, summarise_run
 from ..models.registry import MODELS
@@ -44,6 +45,7 @@ class RunContent:
     predictions: Mapping[str, tuple[FoldPredictions, ...]]
     progress: Progress = silent
     _kept: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
+    _damage: list[str] = field(default_factory=list, repr=False)
 
     @property
     def manifest(self) -> Manifest:
@@ -103,12 +105,9 @@ class RunContent:
         return {patient.code: patient.outcome.long_pfs for patient in self.cohort.cohort.patients}
 
     def gradients(self, model: str) -> tuple[HeldOutGradients, ...]:
-        """Gradient statistics of a model's finished folds, by repeat, then fold; folds without them are left out.
+        """Gradient statistics of a model's finished folds, by repeat, then fold.
 
-        Raises
-        ------
-        ModelRefused
-            For a damaged file; likewise in the two below.
+        Folds without them are left out; so are damaged files, which :attr:`damage` then names.
         """
         return tuple(found for _, found in self._held_out(model, "gradients"))
 
@@ -122,11 +121,22 @@ class RunContent:
 
     def _held_out(self, model: str, what: str) -> tuple[tuple[FoldPredictions, Any], ...]:
         if (model, what) not in self._kept:
-            read = getattr(self.store, what)
-            folds = ((fold, read(model, fold.repeat, fold.fold)) for fold in self.predictions.get(model, ()))
+            folds = ((fold, self._read(what, fold)) for fold in self.predictions.get(model, ()))
             self._kept[model, what] = tuple((fold, found) for fold, found in folds if found is not None)
         kept: tuple[tuple[FoldPredictions, Any], ...] = self._kept[model, what]
         return kept
+
+    def _read(self, what: str, fold: FoldPredictions) -> Any:
+        try:
+            return getattr(self.store, what)(fold.model, fold.repeat, fold.fold)
+        except ModelRefused as problem:
+            self._damage.append(f"{problem.message} {problem.remedy}")
+            return None
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """Folds that chapters had to do without so far, in sentences that say how to get them back."""
+        return tuple(dict.fromkeys(self._damage))
 
     @property
     def stopped(self) -> tuple[str, ...]:

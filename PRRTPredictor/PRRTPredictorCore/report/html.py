@@ -99,14 +99,21 @@ def write_report(run: Path, request: ReportRequest = EVERYTHING, progress: Progr
 def make_chapter(entry: ChapterEntry, content: RunContent) -> Chapter | None:
     """Make one chapter; where the run does not give it, a chapter that says only what is missing.
 
+    Damaged folds that it had to do without are named under what is missing, by the first chapter that meets them.
+
     Raises
     ------
     CohortRefused, Cancelled
         What the reader named or wished, as opposed to what the run lacks.
     """
+    known = len(content.damage)
     try:
         with drawing(entry.key):
-            return entry.make(content)
+            chapter = entry.make(content)
+        if damage := content.damage[known:]:
+            chapter = chapter or Chapter(entry.key, entry.title)
+            chapter = replace(chapter, missing=(*chapter.missing, *damage))
+        return chapter
     except (CohortRefused, Cancelled):
         raise
     except ModuleNotFoundError as problem:
