@@ -482,7 +482,7 @@ def test_a_failing_report_leaves_the_earlier_one(small: Path, monkeypatch: pytes
 
 def test_damage_costs_its_chapter_alone(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def damaged(content: RunContent) -> Chapter:
-        content.gradients("pet")
+        content.store.gradients("pet", 0, 1)
         raise AssertionError("the damage went unseen")
 
     path = RunStore(small).fold_folder("pet", 0, 1) / "gradients.npz"
