@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
@@ -109,6 +109,7 @@ def test_impossible_orientations_are_refused(orientation: tuple[float, ...] | No
 
 
 @given(st.integers(0, 10_000), st.floats(0, 5e-4))
+@example(1382, 5e-4)  # among those that rounding to three decimals turns most
 def test_rounded_orientations_become_exact(seed: int, error: float) -> None:
     rng = np.random.default_rng(seed)
     exact = Rotation.random(random_state=seed).as_matrix()

@@ -65,7 +65,11 @@ def test_the_pretrained_branch_says_what_is_frozen_and_where_it_comes_from(tmp_p
     encoder = random_encoder(4, (1, 1, 1, 1), 4, (-300.0, 500.0), seed=1)
     write_encoder(run / CT_ENCODER, replace(encoder, dice=0.61))
     network = FusionNetwork(MODELS["pet_ct_labs_pretrained"], TUNED, 4, encoder, trainable_stages=2)
-    tensors = FittedNetwork(network).to_tensors()
+    fitted = FittedNetwork(network)
+    assert fitted.pet_scaling is not None
+    fitted.pet_scaling.low.fill_(0.0)
+    fitted.pet_scaling.high.fill_(20.0)
+    tensors = fitted.to_tensors()
     (RunStore(run).fold_folder("pet_ct_labs_pretrained", 0, 0) / WEIGHTS).write_bytes(pack_tensors(tensors, {}))
     found = made_chapter(chapter, run)
     assert not found.missing

@@ -17,7 +17,7 @@ from ..errors import Code, GeometryRefused
 EVEN_TOLERANCE = 0.1  # of the spacing
 LARGEST_STEP = 1.5  # of the median step
 _NORM_TOLERANCE = 1e-2  # of a direction's length from 1
-_RIGHT_ANGLE_TOLERANCE = 1e-3  # cosine of row and column
+_RIGHT_ANGLE_TOLERANCE = 2e-3  # cosine of row and column: directions written with three decimals may make 1.7e-3
 SAME_POSITION_MM = 1e-3
 _TILT_TOLERANCE = 1e-3  # sideways mm per mm along the normal: what rounding of directions can make
 
