@@ -243,6 +243,15 @@ def test_a_damaged_fold_is_left_out_and_named_once(run: Path) -> None:
     assert "prrt train" in first.missing[0]
     assert make_chapter(Entry("second", make), content) is None
 
+    def fail(content: RunContent) -> None:
+        make(content)
+        raise RunFailed(Code.RUN_MISMATCH, "It does not fit.", remedy="Train again.")
+
+    failed = make_chapter(Entry("failed", fail), read_content(run))
+    assert failed is not None
+    assert failed.missing[0].startswith("It does not fit.")
+    assert "gradients.npz of fold 0-0" in failed.missing[1]
+
 
 def declares_too_much() -> bytes:
     stream, header = io.BytesIO(), io.BytesIO()

@@ -107,13 +107,17 @@ def make_chapter(entry: ChapterEntry, content: RunContent) -> Chapter | None:
         What the reader named or wished, as opposed to what the run lacks.
     """
     known = len(content.damage)
+    chapter = _made_or_missing(entry, content)
+    if damage := content.damage[known:]:
+        chapter = chapter or Chapter(entry.key, entry.title)
+        chapter = replace(chapter, missing=(*chapter.missing, *damage))
+    return chapter
+
+
+def _made_or_missing(entry: ChapterEntry, content: RunContent) -> Chapter | None:
     try:
         with drawing(entry.key):
-            chapter = entry.make(content)
-        if damage := content.damage[known:]:
-            chapter = chapter or Chapter(entry.key, entry.title)
-            chapter = replace(chapter, missing=(*chapter.missing, *damage))
-        return chapter
+            return entry.make(content)
     except (CohortRefused, Cancelled):
         raise
     except ModuleNotFoundError as problem:
