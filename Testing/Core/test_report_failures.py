@@ -24,6 +24,11 @@ from PRRTPredictorCore.cli import main
 from PRRTPredictorCore.errors import Code, ModelRefused, RunFailed
 from PRRTPredictorCore.files import PARTIAL, write_together
 from PRRTPredictorCore.freetext import LONGEST, one_line
+from PRRTPredictorCore.imaging.normalise import ImageNormaliser
+from PRRTPredictorCore.models.fitted import FittedNetwork, undefined
+from PRRTPredictorCore.models.fusion import FusionNetwork
+from PRRTPredictorCore.models.presets import PRESETS
+from PRRTPredictorCore.models.registry import MODELS
 from PRRTPredictorCore.models.weights import pack_tensors
 from PRRTPredictorCore.records import LABS
 from PRRTPredictorCore.report import publish
@@ -310,6 +315,19 @@ def test_undefined_weights_are_damage(run: Path) -> None:
     with pytest.raises(ModelRefused, match=r"weights.safetensors of fold 0-1") as refused:
         RunStore(run).load_fold("pet", 0, 1)
     assert "undefined" in str(refused.value.__cause__)
+
+
+def test_a_window_without_ends_is_no_damage(run: Path) -> None:
+    """The paper's preset sets no window of SUV; the file then says from minus to plus infinity."""
+    fitted = FittedNetwork(FusionNetwork(MODELS["pet"], PRESETS["tuned"], 0), pet=ImageNormaliser(1.0, 2.0, None))
+    tensors = fitted.to_tensors()
+    (run / "folds" / "pet" / "0-1" / "weights.safetensors").write_bytes(pack_tensors(tensors, {"model": "pet"}))
+    loaded = RunStore(run).load_fold("pet", 0, 1)
+    assert isinstance(loaded, FittedNetwork)
+    assert loaded.window("pet") == (-np.inf, np.inf)
+    tensors["pet_scaling.high"] = torch.tensor(np.nan)
+    tensors["pet_scaling.std"] = torch.tensor(np.inf)
+    assert sorted(undefined(tensors)) == ["pet_scaling.high", "pet_scaling.std"]
 
 
 # --- a machine that gives up ------------------------------------------------------------------------------------------

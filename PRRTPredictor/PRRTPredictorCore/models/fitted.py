@@ -26,6 +26,19 @@ LAYOUT = "layout"
 LAYOUT_VERSION = 1
 
 
+_WINDOWS = ("_scaling.low", "_scaling.high")
+"""The ends of an image's window, infinite where a preset sets none; every other number of a fit is finite."""
+
+
+def undefined(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names of a network's tensors that hold what no fit leaves: a NaN, or an infinity other than a missing window."""
+    return [
+        name
+        for name, tensor in tensors.items()
+        if bool((tensor.isnan() if name.endswith(_WINDOWS) else ~tensor.isfinite()).any())
+    ]
+
+
 class FittedModel(Protocol):
     """What a fold leaves, network or forest."""
 

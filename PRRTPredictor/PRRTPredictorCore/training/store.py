@@ -224,7 +224,7 @@ class RunStore:
         ModelRefused
             ``RUN_INCOMPLETE`` when it is not finished; ``WEIGHTS_MISMATCH`` when the file was altered.
         """
-        from ..models.fitted import FittedNetwork
+        from ..models.fitted import FittedNetwork, undefined
         from ..models.forest import FittedForest
         from ..models.registry import model_spec
         from ..models.weights import read_tensors
@@ -235,8 +235,8 @@ class RunStore:
             tensors = read_tensors(path)
             if spec.kind == "forest":
                 return FittedForest.from_tensors(spec, tensors)
-            if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-                raise ValueError("undefined weights")
+            if names := undefined(tensors):
+                raise ValueError(f"undefined weights: {', '.join(names)}")
             return FittedNetwork.from_tensors(spec, self.manifest.preset_record(), tensors, encoder)
 
     def weights_sha256(self, model: str) -> str:
