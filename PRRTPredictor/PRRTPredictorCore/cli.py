@@ -165,7 +165,8 @@ def _add_cohort(words: Words) -> None:
 
 def _add_train(words: Words) -> None:
     train = _command(words, "train", runs.train, "repeated cross-validation; the same command again resumes")
-    train.add_argument("cohort", type=Path, metavar="cohort.csv")
+    train.usage = "%(prog)s cohort.csv --out RUN [options]"
+    train.add_argument("cohort", type=Path, metavar="cohort.csv", help="one line a patient, see Resources/cohort.md")
     train.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder")
     train.add_argument(
         "--models", nargs="+", choices=MODEL_NAMES, default=MODEL_NAMES, metavar="NAME", help="default: all seven"
@@ -191,21 +192,26 @@ def _add_train(words: Words) -> None:
 
 
 def _add_report(words: Words) -> None:
-    report = _command(words, "report", runs.report, "the paper's tables and figures from a run, as one page")
-    report.add_argument("run", type=Path, metavar="RUN")
+    report = _command(
+        words, "report", runs.report, "the paper's tables and figures from a run, as one page: RUN/report.html"
+    )
+    report.usage = "%(prog)s RUN [options]"  # an option that takes several words would swallow a RUN behind it
+    report.add_argument(
+        "run", type=Path, metavar="RUN", help="the folder of a run, finished or not: prrt train's --out"
+    )
     report.add_argument(
         "--compare",
         nargs=2,
         choices=MODEL_NAMES,
         metavar=("A", "B"),
-        help="two models to hold against each other; default: the paper's pair",
+        help=f"two models to compare in detail (default: pet_labs pet, the paper's pair): {', '.join(MODEL_NAMES)}",
     )
     report.add_argument(
         "--patients",
         nargs="+",
         default=(),
         metavar="CODE",
-        help="study codes whose saliency is shown; default: three by a fixed rule",
+        help="study codes (P-…) whose saliency is shown; default: highest, middle and lowest probability",
     )
     report.add_argument(
         "--saliency",
@@ -213,10 +219,14 @@ def _add_report(words: Words) -> None:
         choices=tuple(METHOD_TITLES),
         default=tuple(METHOD_TITLES)[:1],
         metavar="METHOD",
-        help=f"{', '.join(METHOD_TITLES)}; all but the first take minutes without a GPU",
+        help=f"{', '.join(METHOD_TITLES)}; default: the first; the others take minutes without a GPU",
     )
     report.add_argument(
-        "--cohort", type=Path, default=None, metavar="cohort.csv", help="for organs, and for images no longer cached"
+        "--cohort",
+        type=Path,
+        default=None,
+        metavar="cohort.csv",
+        help="the run's own table: for saliency by organ, and for images that are no longer cached",
     )
     report.add_argument(
         "--without",

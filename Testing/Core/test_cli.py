@@ -98,6 +98,15 @@ def test_wrong_usage_exits_2(line: list[str]) -> None:
     assert end.value.code == 2
 
 
+@pytest.mark.parametrize(("command", "first"), [("report", "RUN"), ("train", "cohort.csv")])
+def test_usage_puts_the_folder_or_table_before_options_that_would_swallow_it(
+    command: str, first: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert capsys.readouterr().out.startswith(f"usage: prrt {command} {first} ")
+
+
 def test_a_refusal_is_one_line_and_exit_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["index", str(tmp_path)]) == 3
     captured = capsys.readouterr()
