@@ -8,7 +8,7 @@ paper's Mann-Whitney test, which takes the 15 fold values of a model for indepen
 
 Then SYNTHETIC null cohorts: the random forest, fitted on labs that tell nothing, against noise; at most 3 rejections in
 the first 20. The cohorts behind them show what the simulated sets cannot: permutation test and bootstrap interval take
-the fitted models for given, whereas here a model's luck with its training patients is shared by all whom it judges.
+the fitted models as given, whereas here a model's luck with its training patients is shared by all whom it judges.
 Therefore the report's words need both tests, and so do the words on the AUROC against chance; beside them stands the
 log-rank test between the forest's predicted groups.
 Everything is written to significance_level.json and README.md beside this file.

@@ -16,7 +16,7 @@ from report_runs import made_run
 
 from PRRTPredictorCore.evaluation.discrimination import METRICS, MetricSummary
 from PRRTPredictorCore.evaluation.significance import PairedComparison
-from PRRTPredictorCore.report.chapter import Cards, Chapter, Numbers, Plate, Table
+from PRRTPredictorCore.report.chapter import Cards, Chapter, Folded, Numbers, Plate, Table
 from PRRTPredictorCore.report.chapters.brief import headline_in_words
 from PRRTPredictorCore.report.chapters.patients import patients_table
 from PRRTPredictorCore.report.chapters.results import PAPER_TABLE_TWO, marks_in_words, significance_marks
@@ -91,6 +91,10 @@ def test_the_brief_counts_patients_and_says_what_the_headline_reached(contents: 
     assert f"AUROC of {content.headline.auroc.mean:.2f}" in all_said(chapter)
     assert "1 fit collapsed" in all_said(chapter)
     assert chapter.missing == ()
+    terms = chapter.blocks[-1]
+    assert isinstance(terms, Folded)
+    told = all_said(chapter)
+    assert all(f"{term}:" in told for term in ("PRRT", "Fold", "Fit", "Out of fold", "SE", "p", "Logit"))
 
 
 def test_without_evidence_the_brief_says_so(contents: dict[str, RunContent]) -> None:

@@ -139,7 +139,7 @@ def test_named_patients_are_the_ones_shown_and_a_choice_of_many_is_said_to_be_on
         monkeypatch.setattr(chapter, "MOST_PATIENTS", 4)
         blocks, _ = organ_blocks(content, MODELS[:1])
     plate = next(block for block in blocks if isinstance(block, Plate))
-    assert "4 held-out patients, taken by study code from the 11 who have organ labels" in plate.text
+    assert "4 held-out patients, the first by study code of the 11 who have organ labels" in plate.text
 
 
 def test_without_labels_the_reader_is_told_how_to_get_them(trained: tuple[Path, InMemoryStudies]) -> None:

@@ -78,7 +78,9 @@ def test_an_interval_above_chance_alone_is_no_evidence() -> None:
     scattered = judged([0.5, 0.72, 0.44, 0.7, 0.62, 0.58], (0.51, 0.67))
     assert "models fitted anew may do no better than chance" in chance_in_words(scattered, 3)
     steady = judged([0.72, 0.7, 0.74, 0.71, 0.69, 0.73], (0.63, 0.8))
-    assert "as well" in chance_in_words(steady, 3)
+    assert "more than chance, both for the models as they were fitted and by the corrected t-test" in chance_in_words(
+        steady, 3
+    )
     assert "no evidence that it does better" in chance_in_words(judged([0.72, 0.7], (0.49, 0.9)), 3)
     assert "worse than chance" in chance_in_words(judged([0.3, 0.2], (0.1, 0.4)), 3)
     for nothing_to_judge_by in ([0.9], [1.0, 1.0]):

@@ -88,7 +88,7 @@ def paired_permutation(
     Scores are replaced by their ranks within the fold first, so that models on different scales can be exchanged.
     Under the null hypothesis that the two models know equally much about each patient, every such swap is as likely
     as the data seen, but for ranks that depend a little on the others of the fold: at 0.05 the test rejects 5 to 7 % of
-    simulated null sets of 116 patients (Testing/Benchmarks). It takes the fitted models for given. What luck with their
+    simulated null sets of 116 patients (Testing/Benchmarks). It takes the fitted models as given. What luck with their
     training patients adds, shared by all patients of a fold, it does not see; the corrected resampled t allows for it.
 
     With u = +1 for a patient kept and -1 for one swapped, the difference of the two AUROCs after swapping is *linear*

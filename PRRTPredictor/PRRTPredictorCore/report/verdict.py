@@ -1,6 +1,6 @@
 """What may be said of a model against another or against chance: the one place where both tests become words.
 
-The primary permutation test and the bootstrap interval take the fitted models for given. On null cohorts with models
+The primary permutation test and the bootstrap interval take the fitted models as given. On null cohorts with models
 really fitted they find something far too often; the corrected resampled t-test, which allows for fitting the models
 anew, does not (Testing/Benchmarks). Words of evidence therefore need both.
 """
@@ -21,14 +21,14 @@ ONLY_IN_THESE_FITS = "only in these fits"
 """What :func:`paired_evidence` says where the primary test alone finds a difference."""
 
 FITS_TAKEN_FOR_GIVEN = (
-    "The primary test takes the fitted models for given: in 100 made cohorts without any signal, where random forests "
+    "The primary test takes the fitted models as given: in 100 made cohorts without any signal, where random forests "
     "were really fitted, it found a difference at p < 0.05 in 17 instead of 5. The corrected t-test, which allows for "
     "fitting anew, did so in 3. So words of evidence need both."
 )
 """Of the primary test; the figures are those of Testing/Benchmarks/significance_level.json."""
 
 INTERVAL_TAKES_FITS_FOR_GIVEN = (
-    "it takes the fitted models for given, and fitting anew would widen it (in 100 made cohorts without any signal a "
+    "it takes the fitted models as given, and fitting anew would widen it (in 100 made cohorts without any signal a "
     "random forest’s interval missed 0.5 in 15 instead of 5)"
 )
 """Of an AUROC's interval; the figures are those of Testing/Benchmarks/significance_level.json."""
@@ -116,8 +116,8 @@ def chance_in_words(model: Discrimination, folds: int) -> str:
         )
     if p < 0.05:
         return (
-            f"That is more than chance for the models as they were fitted, and by the corrected t-test (p "
-            f"{with_sign(p)}), which allows for fitting them anew, as well."
+            "That is more than chance, both for the models as they were fitted and by the corrected t-test (p "
+            f"{with_sign(p)}), which allows for fitting them anew."
         )
     return (
         "That is more than chance for the models as they were fitted. The corrected t-test, which allows for fitting "

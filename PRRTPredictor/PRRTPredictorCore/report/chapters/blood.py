@@ -99,9 +99,9 @@ def _introduction(content: RunContent) -> tuple[str, ...]:
         "held-out patients when one input comes from another of them (permutation)? And what moved the answers, right "
         "or wrong: the gradient at the fusion layer times the input (networks), or the steps along the decision paths "
         "(random forest). The paper’s text names the second method and its caption the first; here are both.",
-        "Neither tells what causes progression. Blood values that carry the same news, such as AST and ALT, stand in "
-        "for each other when one is shuffled, so each looks less important than both are; hence the row for all "
-        "blood values together.",
+        "Neither tells what causes progression. Blood values that carry the same information, such as AST and ALT, "
+        "stand in for each other when one is shuffled, so each looks less important than both are; hence the row for "
+        "all blood values together.",
     )
 
 
@@ -244,7 +244,7 @@ def permutation_table(models: Sequence[tuple[str, PermutationImportance]]) -> Ta
         header=("Input", "AUROC lost", "95 %", "folds", "Log loss gained", "95 %", "folds"),
         rows=tuple(rows),
         note="Mean over the folds of a repeat, then over repeats. Intervals resample patients and hold for these fits "
-        "and shuffles; they do not tell what another training would have learnt. Folds: smallest to largest.",
+        "and shuffles; they do not tell what models fitted anew would have learnt. Folds: smallest to largest.",
         numbers=_permutation_numbers(models),
     )
 

@@ -9,10 +9,31 @@ from ...evaluation.discrimination import Discrimination
 from ...evaluation.significance import PairedComparison
 from ...evaluation.summary import model_title
 from ...models.registry import MODELS
-from ..chapter import Cards, Chapter, Words
+from ..chapter import Cards, Chapter, Folded, Words
 from ..content import RunContent
 from ..verdict import chance_in_words, difference_in_words
 from ..wording import counted, listed
+
+TERMS = (
+    "PRRT: peptide receptor radionuclide therapy. PFS: progression-free survival, from the first PRRT cycle to "
+    "progression or death. SR-PET: somatostatin-receptor PET. Labs: the blood values, and further columns if a run was "
+    "given any.",
+    "Fold: one of the parts into which the cohort is cut; each is held out once while models are fitted on the others. "
+    "Repeat: the same with other cuts.",
+    "Fit: a model fitted on the training patients of one fold; a network, where the model sees images. Collapsed: a "
+    "fit that gives every patient the same answer.",
+    "Out of fold: said of an answer from a fit that had not seen the patient.",
+    "AUROC (area under the receiver operating characteristic curve): of a patient with long and one with short PFS, "
+    "how often the first is given the higher probability; 0.5 is chance, 1 perfect.",
+    "AUPRC (area under the precision–recall curve): how pure the group called long stays while it is widened until it "
+    "holds every patient with long PFS; chance is their share of the cohort (prevalence), 1 perfect.",
+    "SE: standard error. 95 % interval, [low, high]: how far a number may be off because these patients and not others "
+    "were studied; from drawing the patients again at random, with replacement (bootstrap).",
+    "p: how often chance alone would give a difference at least as large. Holm, Bonferroni: corrections for having "
+    "made several comparisons. Corrected t-test: Nadeau and Bengio’s, which allows for folds that share patients.",
+    "Logit: the logarithm of p / (1 − p) for a probability p; 0 is a probability of 0.5.",
+)
+"""For readers from another field: the words that all chapters use."""
 
 
 def chapter(content: RunContent) -> Chapter:
@@ -30,7 +51,8 @@ def chapter(content: RunContent) -> Chapter:
             ("Finished fits", f"{done}", f"of {content.manifest.fits}: {protocol}"),
         )
     )
-    return Chapter("brief", "In brief", (cards, Words(in_brief(content))), missing(content))
+    terms = Folded("Terms and abbreviations", (Words(TERMS, listed=True),))
+    return Chapter("brief", "In brief", (cards, Words(in_brief(content)), terms), missing(content))
 
 
 def in_brief(content: RunContent) -> tuple[str, ...]:
@@ -59,7 +81,7 @@ def headline_in_words(head: Discrimination, folds: int, role: str) -> tuple[str,
     times = f"{100 * head.auroc.mean:.0f} times in 100. Chance would be 50."
     reached = (
         f"{title} reached an AUROC of {head.auroc.mean:.2f} (95 % interval {low:.2f} to {high:.2f}): shown one patient "
-        f"with long and one with short PFS, it ranks the two rightly {times}"
+        f"with long and one with short PFS, it ranks the two correctly {times}"
     )
     return (reached, chance_in_words(head, folds))
 

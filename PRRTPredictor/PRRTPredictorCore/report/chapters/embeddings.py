@@ -267,7 +267,7 @@ def scores_table(models: Sequence[ModelMaps]) -> Table:
         ),
         rows=rows,
         note="One-sided p from shuffling outcomes over patients. The networks are not trained again under the shuffle: "
-        "the test asks whether these embeddings lie by outcome, not whether another training would give such ones. "
+        "the test asks whether these embeddings lie by outcome, not whether networks fitted anew would give such ones. "
         f"Neighbours: the {models[0].scores.neighbours} nearest. Silhouette: −1 to 1, 0 without any separation.",
         numbers=_score_numbers(models),
     )

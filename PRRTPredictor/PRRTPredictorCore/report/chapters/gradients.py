@@ -128,7 +128,7 @@ def tests_table(found: Sequence[GradientComparison]) -> Table:
         rows=tuple(cells for image, of in rows for cells in _tests(image, of)),
         note="Permutation tests, not corrected for their number. The first swaps the two models patient by patient and "
         "takes the fitted networks as given. The second swaps whole fits, fold by fold: only a difference that it "
-        "finds is more than the luck of training and may be put down to what the models see. The paper’s test counts "
+        "finds is more than the luck of fitting and may be put down to what the models see. The paper’s test counts "
         "voxels; neighbours are not independent, and so many of them make every difference, however small, "
         f"p < 0.001.{few}",
         numbers=Numbers(
@@ -154,8 +154,8 @@ def _tests(image: Image, of: GradientDistributions) -> tuple[tuple[str, ...], ..
     patients, fits = counted(of.patients, "patient"), counted(of.folds, "pair of fits", "pairs of fits")
     return (
         (f"{IMAGE_TITLES[image]}, {SCALE_TITLES[of.scale]}: statistic {ks}",),
-        ("These networks, other patients", patients, printed_p(of.p_patients), evidence(of.p_patients)),
-        ("Other trainings, these patients", fits, printed_p(of.p_fits), evidence(of.p_fits)),
+        ("These fits, other patients", patients, printed_p(of.p_patients), evidence(of.p_patients)),
+        ("Other fits, these patients", fits, printed_p(of.p_fits), evidence(of.p_fits)),
     )
 
 
@@ -246,7 +246,7 @@ def distances_table(found: Sequence[GradientComparison], pair: tuple[str, str]) 
 _NOTE = (
     "The intervals resample patients. A distance is never below 0, so an interval above 0 is no evidence by itself. "
     "Beside it stands how far two single fits of one model on other splits lie apart over the same patients (mean over "
-    "both models): a measure of what the luck of training moves. The distance itself is between means over all fits. "
+    "both models): a measure of what the luck of fitting moves. The distance itself is between means over all fits. "
     "Wasserstein and energy distance are in units of the abscissa: shares of the full range, or powers of ten. The "
     "Jensen–Shannon divergence lies between 0 and 0.693, its square root between 0 and 0.833."
 )

@@ -41,7 +41,7 @@ def layers_table(described: Mapping[str, ModelDescription]) -> Table | None:
         title="The networks, layer by layer",
         header=("", "Output", "Weights", "fitted by a fold"),
         rows=tuple(rows),
-        note="Output: channels × voxels along (k, j, i), or a count of numbers.",
+        note="Output: channels × voxels (head–foot × front–back × left–right), or a count of numbers.",
         numbers=layer_numbers(tuple(networks)),
     )
 

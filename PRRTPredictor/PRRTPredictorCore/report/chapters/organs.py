@@ -136,7 +136,7 @@ def _whom(content: RunContent, maps: Collection[str], finding: OrganFinding) -> 
         return f"{shown} whom the reader named"
     if len(finding.by_patient) == len(maps):
         return f"{shown}, all who have organ labels"
-    return f"{shown}, taken by study code from the {len(maps)} who have organ labels"
+    return f"{shown}, the first by study code of the {len(maps)} who have organ labels"
 
 
 def _shares(
@@ -238,12 +238,12 @@ def _plate(image: Image, found: Sequence[OrganFinding], profiles: Sequence[Organ
     return Plate(
         key=f"organs-{image}",
         title=f"Where the networks look in the {title}, by organ",
-        alt=f"Share of the saliency in the {title} by organ beside the organ's share of the volume. "
+        alt=f"Share of the saliency in the {title} by organ beside the organ’s share of the volume. "
         + " ".join(_in_words(profile) for profile in profiles),
-        text=f"Each organ's share of the saliency, as the mean over {whom}"
+        text=f"Each organ’s share of the saliency, as the mean over {whom}"
         f"{_INTERVAL if patients >= LEAST_FOR_AN_INTERVAL else ''}. The grey stroke is the share that the organ has of "
-        "the volume: a network that did not care where would lie on it, and the factor at the right says by how much "
-        "it does not. " + " ".join(_in_words(profile) for profile in profiles),
+        "the volume: saliency spread evenly would lie on it, and the factor at the right divides the one share "
+        "by the other. " + " ".join(_in_words(profile) for profile in profiles),
         figure=figure,
         numbers=_numbers(found),
     )
@@ -300,7 +300,7 @@ def _table(image: Image, found: Sequence[OrganFinding]) -> Table:
         header=("organ", "saliency, %", "95 % interval", "volume, %", "uptake, %", "saliency ÷ volume"),
         rows=tuple(rows),
         note="Shares of the whole field of view, air included. Each interval holds for one organ; no test was made. "
-        "The table's CSV file tells the shares patient by patient.",
+        "The table’s CSV file gives the shares patient by patient.",
         numbers=_by_patient(found),
     )
 

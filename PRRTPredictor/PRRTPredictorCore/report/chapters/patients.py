@@ -82,7 +82,7 @@ def flow_plate(content: RunContent) -> Plate:
         title="How the cohort came about",
         alt=f"Flow chart: {flow.screened} patients screened; left out: {reasons}{refused}; {flow.included} in this "
         f"run, {n_short} with short and {n_long} with long PFS.",
-        text="Each patient counts once, at the first criterion that was not met."
+        text="Each patient counts once, for the first reason that applied."
         + (f" Nobody was left out for: {', '.join(unmet)}." if unmet and len(unmet) < len(flow.excluded) else ""),
         figure=figure,
         numbers=Numbers(("criterion", "reason", "patients"), rows),
@@ -94,7 +94,7 @@ def pet_interval_words(content: RunContent) -> tuple[Words, ...]:
     interval = content.cohort.cohort.pet_interval
     if not interval.known:
         return ()
-    quarters = f"(quartiles {interval.q1_days:g} to {interval.q3_days:g})"
+    quarters = f"(quartiles {interval.q1_days:.3g} to {interval.q3_days:.3g})"
     unknown = f", unknown for {interval.unknown}" if interval.unknown else ""
     late = f"; {interval.long_intervals} longer than {MAX_PET_AGE_DAYS} days" if interval.long_intervals else ""
     return (
@@ -219,7 +219,7 @@ def survival_plate(content: RunContent) -> Plate:
         f"{printed_months(curve.median_months)}, quartiles {low} and {high}. A dashed line marks {THRESHOLD_MONTHS:g} "
         f"months. At risk: {at_risk} months.",
         text=f"Median PFS {printed_months(curve.median_months)}; a quarter of the patients had progressed by {low}, "
-        f"three quarters by {high} (circles). The dashed line is where short and long PFS part. The shade is the "
+        f"three quarters by {high} (circles). The dashed line divides short from long PFS. The shade is the "
         f"pointwise 95 % interval. {left_out}",
         figure=figure,
         numbers=Numbers(

@@ -61,7 +61,7 @@ def chapter(content: RunContent) -> Chapter:
     )
     words = Words(
         (
-            "A model may rank patients well and still tell wrong probabilities. Here its out-of-fold probabilities are "
+            "A model may rank patients well and still give wrong probabilities. Here its out-of-fold probabilities are "
             "held against what happened, all folds and repeats together; intervals resample patients.",
         )
     )
@@ -82,10 +82,11 @@ def head_plate(head: Judged) -> Plate:
         title=f"Calibration and decision curve: {model_title(name)}",
         alt=f"Left: observed share of long PFS against predicted probability in {len(head.result.bins)} bins with 95 % "
         f"intervals, beside the diagonal. Right: net benefit against the risk threshold. {figures}.",
-        text="Left, points on the dashed diagonal mean that of patients told 70 %, about 70 % had long PFS; the bars "
-        f"along the bottom show which probabilities were told. {figures}. Right, the model earns its keep only at "
-        f"thresholds where its line lies above both others. The shade is the 95 % interval of that line; acting on "
-        "everyone is as unsure, since it depends on the same patients.",
+        text="Left, points on the dashed diagonal are right: of the patients given 70 %, about 70 % had long PFS; the "
+        f"bars along the bottom count the probabilities given. {figures}. Right, what is gained by acting, for "
+        "instance with closer follow-up, on patients whose predicted risk of short PFS reaches a threshold: the model "
+        "is of use only at thresholds where its line lies above both others. The shade is the 95 % interval of that "
+        "line; acting on everyone is as uncertain, since it depends on the same patients.",
         figure=figure,
         numbers=Numbers(
             ("curve", "model", "x", "y", "ci95_low", "ci95_high", "predictions", CURVE_COLUMNS[-1]),
@@ -101,7 +102,7 @@ def in_words(result: Calibration) -> str:
     """Brier score, slope and intercept with their intervals and what would be right."""
     brier = (
         f"Brier score {printed(result.brier.value, '.3f')} {printed_interval(result.brier.ci95, '.3f')} (always "
-        f"telling the prevalence: {printed(result.brier_of_prevalence, '.3f')})"
+        f"giving the prevalence: {printed(result.brier_of_prevalence, '.3f')})"
     )
     slope_interval = (
         printed_interval(result.slope.ci95)
@@ -179,7 +180,7 @@ def calibration_table(results: Sequence[Calibration]) -> Table:
             )
             for one in results
         ),
-        note="Brier score: lower is better; always telling the prevalence gives "
+        note="Brier score: lower is better; always giving the prevalence gives "
         f"{printed(results[-1].brier_of_prevalence, '.3f')}. Intercept 0 and slope 1 are right. Intervals resample "
         "patients.",
         numbers=Numbers(

@@ -29,8 +29,13 @@ def chapter(content: RunContent) -> Chapter:
     blocks: list[Block] = [
         Words(
             (
-                "All normalisation, early stopping and tuning took place inside the training folds. "
-                f"The pretrained CT branch started from: {pretrained_in_words(manifest)}.",
+                "All normalisation and early stopping took place inside the training folds; this run tried no other "
+                "settings."
+                + (
+                    f" The pretrained CT branch started from: {pretrained_in_words(manifest)}."
+                    if manifest.pretrained is not None
+                    else ""
+                ),
             )
         ),
         _configuration(manifest),
@@ -105,7 +110,10 @@ def _configuration(manifest: Manifest) -> Table:
         ("Cross-validation", f"{manifest.folds} folds × {manifest.repeats} {repeats}, stratified, grouped by patient"),
         ("Models", ", ".join(model_title(name) for name in manifest.models)),
         ("Blood values and further inputs", ", ".join(input_title(name) for name in manifest.feature_names)),
-        ("Model image size (k, j, i)", " × ".join(str(side) for side in shape) if shape else "–"),
+        (
+            "Model image size (head–foot × front–back × left–right)",
+            " × ".join(str(side) for side in shape) if shape else "–",
+        ),
         ("Pretrained CT encoder", pretrained_in_words(manifest)),
         ("Seed", str(manifest.seed)),
         ("Begun", manifest.created_utc),

@@ -82,7 +82,7 @@ def introduction(content: RunContent, models: Sequence[str], chosen: Sequence[Ch
         "network is asked about a patient from whom it learnt, and is then scaled to run from 0 to 1; below "
         f"{SALIENCY_THRESHOLD} nothing is drawn, as in the paper. {rule if chosen else ''}".strip(),
         "All planes of a row pass through one spot (thin lines), where the mean of its maps is largest. R and L "
-        "are the patient's right and left, A and P front and back.",
+        "are the patient’s right and left, A and P front and back.",
     )
 
 
@@ -221,12 +221,12 @@ def patient_table(shown: Sequence[GalleryPatient], content: RunContent) -> Table
     return Table(
         key="saliency-patients",
         title="The patients of the gallery in numbers",
-        header=("Model", "Map", "Probability, group", f"mL from {SALIENCY_THRESHOLD}", "Mean SUV there", "Folds agree",
+        header=("Model", "Map", "Probability, group", f"mL from {SALIENCY_THRESHOLD}", "Mean SUV there", "Fits agree",
                 "Networks"),
         rows=tuple(rows),
         note="Networks: those that had the patient held out, one a repeat; in brackets, where there are any, those "
-        "that answer the same to everyone and so have no gradient. Folds agree: mean rank correlation of every two "
-        "networks' maps over the patient's tissue; 1 would be the same map, 0 none in common.",
+        "that answer the same to everyone and so have no gradient. Fits agree: mean rank correlation of every two "
+        "networks’ maps over the patient’s tissue; 1 would be the same map, 0 none in common.",
         numbers=Numbers(
             ("patient", "reason", "model", "image", "method", "observed", "probability_long_pfs", "networks",
              "networks_without_gradient", "millilitres_marked", "mean_suv_marked", "fold_agreement"),

@@ -57,7 +57,7 @@ def histogram_plate(content: RunContent, chosen: Sequence[Chosen], models: Seque
     return Plate(
         key=f"saliency-gradients-{image}",
         title=f"How large the gradients on the {IMAGE_TITLES[image]} are",
-        alt=f"Histograms of the magnitude of the probability's gradient by patient and model. {peaks}.",
+        alt=f"Histograms of the magnitude of the probability’s gradient by patient and model. {peaks}.",
         text="Voxels by the magnitude of |∂ probability / ∂ voxel| before any scaling, all networks that had the "
         "patient held out taken together. A distribution further to the left belongs to a model whose answer hangs "
         "less on any single voxel; it says nothing of how good the answer is.",
@@ -120,7 +120,7 @@ def randomisation_plate(content: RunContent, shown: Sequence[GalleryPatient], mo
         subfigure_axes(figure, len(panels), columns), panels, strict=True
     ):
         randomisation_chart(ax, stages, curves, agree, name, f"{model_title(name)}: {IMAGE_TITLES[image]} map")
-    figure.axes[0].set_ylabel("rank correlation with\nthe trained network's map")
+    figure.axes[0].set_ylabel("rank correlation with\nthe trained network’s map")
     told = " ".join(randomised_in_words(name, image, curves, agree) for name, image, _, curves, agree in panels)
     return Plate(
         key="saliency-randomisation",
@@ -128,8 +128,8 @@ def randomisation_plate(content: RunContent, shown: Sequence[GalleryPatient], mo
         alt="Rank correlation of the gradient maps with those of the trained networks, by how many layers are random. "
         f"{told}",
         text="Model-randomisation check (Adebayo 2018): from the output towards the image, learnt weights are replaced "
-        "by random ones, step by step, and the gradient map is compared with the trained network's over the "
-        "patient's tissue. Thin lines: one network and patient each; thick: their median; dashed: how far networks "
+        "by random ones, step by step, and the gradient map is compared with the trained network’s over the "
+        "patient’s tissue. Thin lines: one network and patient each; thick: their median; dashed: how far networks "
         "of different repeats agree with each other. A map that keeps its order under random weights shows the image "
         f"and the architecture, not what was learnt. {histogram_in_words(content)}{told}",
         figure=figure,

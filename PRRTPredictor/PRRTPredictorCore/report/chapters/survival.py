@@ -57,7 +57,7 @@ def head_plate(result: GroupSurvival) -> Plate:
         title=f"Survival by predicted group: {model_title(result.model)}",
         alt=f"Kaplan–Meier curves by predicted group. {medians}. {log_rank_in_words(result)}",
         text=f"{capitalised(medians)}. {log_rank_in_words(result)} Shades are pointwise 95 % intervals; the dashed "
-        "line is where short and long PFS part.",
+        "line divides short from long PFS.",
         figure=figure,
         numbers=Numbers(("model", "predicted_group", *COLUMNS), numbered(result)),
     )

@@ -251,7 +251,7 @@ def randomisation_chart(
     if np.isfinite(agreement):
         ax.axhline(agreement, color=INK, linewidth=1.1, linestyle=(0, (4, 2)))
         ax.text(
-            1.015, agreement, "folds\nagree", transform=ax.get_yaxis_transform(), va="center", fontsize=8, color=INK
+            1.015, agreement, "fits\nagree", transform=ax.get_yaxis_transform(), va="center", fontsize=8, color=INK
         )  # fmt: skip
     ax.set_xticks(x, ["trained", *stages], rotation=35, ha="right", rotation_mode="anchor", fontsize=8.5)
     ax.set_ylim(-0.35, 1.05)

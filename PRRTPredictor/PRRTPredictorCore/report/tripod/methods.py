@@ -63,8 +63,8 @@ def _data(content: RunContent) -> ItemAnswer:
 def _criteria(content: RunContent) -> ItemAnswer:
     reasons = [f"{one.reason} ({one.n})" for one in content.cohort.cohort.exclusions.excluded]
     return ItemAnswer(
-        f"Patients were left out, each at the first criterion met, for: {'; '.join(reasons)}. A criterion without an "
-        "answer leaves nobody out."
+        f"Patients were left out, each for the first reason that applied: {'; '.join(reasons)}. Where the "
+        "table is silent on a reason, nobody was left out for it."
     )
 
 
