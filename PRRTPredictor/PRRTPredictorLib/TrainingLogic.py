@@ -182,6 +182,17 @@ class TrainingLogic(WorkerLogic):
         """
         return read_results(Path(run))
 
+    def finishedModels(self, run: Path) -> tuple[str, ...]:
+        """Registry names of the models with a finished fold: those that a report can show.
+
+        Raises
+        ------
+        ModelRefused
+            No run there, or damaged.
+        """
+        store = RunStore(Path(run))
+        return tuple(name for name in MODELS if name in store.manifest.models and store.finished(name))
+
     def packModel(
         self,
         run: Path,
@@ -208,6 +219,7 @@ class TrainingLogic(WorkerLogic):
         self,
         run: Path,
         cohort: Path | None = None,
+        compare: tuple[str, str] | None = None,
         *,
         onProgress: OnProgress | None = None,
         onLine: OnLine | None = None,
@@ -217,12 +229,18 @@ class TrainingLogic(WorkerLogic):
         """Write figures and report of a run; ``onFinished`` receives the page's path.
 
         ``cohort`` is the table that it was trained on: for organ labels, and for images that are no longer cached. A
-        table that broke since, or of another run, is left out: a report can do without.
+        table that broke since, or of another run, is left out: a report can do without. ``compare`` names two models to
+        hold against each other; None leaves them to the report.
         """
         self._install()
         table = cohort if cohort is not None and _isTableOf(Path(cohort), Path(run)) else None
         return self._launch(
-            ["report", str(run), *([f"--cohort={table}"] if table is not None else [])],
+            [
+                "report",
+                str(run),
+                *([f"--cohort={table}"] if table is not None else []),
+                *(["--compare", *compare] if compare is not None else []),
+            ],
             lambda _answer: Path(run) / REPORT_NAME,
             onProgress=onProgress,
             onLine=onLine,

@@ -116,6 +116,7 @@ class FakeTrainingLogic:
         self.calls: list[Call] = []
         self.state: str | PRRTError = "new"
         self.runResults: Any = None
+        self.finished: tuple[str, ...] = ()
         self.check: Any = None
         self.refusal: PRRTError | None = None
 
@@ -128,6 +129,9 @@ class FakeTrainingLogic:
         if isinstance(self.state, PRRTError):
             raise self.state
         return self.state
+
+    def finishedModels(self, run: Path) -> tuple[str, ...]:
+        return self.finished
 
     def results(self, run: Path) -> Any:
         return self.runResults

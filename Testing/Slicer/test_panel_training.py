@@ -271,6 +271,7 @@ def test_refused_before_the_start(planned: Any, errors: ErrorBoxes) -> None:
 def trained(panel: Any) -> None:
     panel.ui.trainButton.click()
     panel.trainingLogic.state, panel.trainingLogic.runResults = "finished", RESULTS
+    panel.trainingLogic.finished = ("rf_labs", "pet", "pet_labs")
     panel.trainingLogic.told["onFinished"](RESULTS)
 
 
@@ -327,11 +328,66 @@ def test_the_report_is_written_and_opened(planned: Any, monkeypatch: pytest.Monk
     page = planned.parameterNode.runFolder / "report.html"
     assert (call.name, call.values) == (
         "writeReport",
-        (planned.parameterNode.runFolder, planned.parameterNode.cohortFile),
+        (planned.parameterNode.runFolder, planned.parameterNode.cohortFile, None),
     )
     call.options["onFinished"](page)
     assert opened == [str(page)]
     assert page.as_uri() in planned.ui.trainingStatusLabel.text
+
+
+def compared(panel: Any) -> tuple[str, str]:
+    return panel.ui.compareFirstComboBox.currentText, panel.ui.compareSecondComboBox.currentText
+
+
+def test_any_two_models_can_be_compared_in_the_report(planned: Any) -> None:
+    trained(planned)
+    first, second = planned.ui.compareFirstComboBox, planned.ui.compareSecondComboBox
+    assert compared(planned) == ("SR-PET + labs", "SR-PET"), "the paper's pair, which the report takes unasked"
+    second.setCurrentIndex(0)
+    assert compared(planned) == ("SR-PET + labs", "Random forest (labs)")
+    planned.section.refresh()
+    assert compared(planned) == ("SR-PET + labs", "Random forest (labs)"), "a choice stays"
+    first.setCurrentIndex(0)
+    assert compared(planned) == ("Random forest (labs)", "SR-PET + labs"), "no model is held against itself"
+    planned.ui.openReportButton.click()
+    assert planned.trainingLogic.calls[-1].values[-1] == ("rf_labs", "pet_labs")
+    assert not planned.ui.reportFrame.enabled
+    planned.trainingLogic.told["onFailed"](RunFailed(Code.OUTPUT, "No.", remedy="Try."))
+    assert planned.ui.reportFrame.enabled
+    assert compared(planned) == ("Random forest (labs)", "SR-PET + labs")
+
+
+@pytest.mark.parametrize(
+    ("finished", "frame", "row"), [((), False, False), (("rf_labs",), True, False), (("rf_labs", "pet"), True, True)]
+)
+def test_a_run_that_is_not_finished_can_be_reported(
+    planned: Any, finished: tuple[str, ...], frame: bool, row: bool
+) -> None:
+    planned.trainingLogic.state, planned.trainingLogic.finished = "resumable", finished
+    planned.section.enter()
+    assert not visible(planned.ui.trainingResultFrame)
+    assert visible(planned.ui.reportFrame) == frame
+    assert visible(planned.ui.compareRow) == row
+    if frame:
+        planned.ui.openReportButton.click()
+        assert planned.trainingLogic.calls[-1].values[-1] is None
+    planned.section.setParameterNode(None)
+    assert not visible(planned.ui.reportFrame)
+
+
+def test_a_report_tells_its_chapter_and_what_cancel_leaves(planned: Any, errors: ErrorBoxes) -> None:
+    from PRRTPredictorLib.Worker import Progressed
+
+    trained(planned)
+    planned.ui.openReportButton.click()
+    planned.trainingLogic.told["onProgress"](Progressed("report", 13, 60, 66.1, "Survival"))
+    assert words(planned.ui.trainingStatusLabel) == "Writing the report: Survival, 1 min left"
+    planned.trainingLogic.told["onFailed"](Cancelled(Code.CANCELLED, "Cancelled."))
+    assert words(planned.ui.trainingStatusLabel) == "Cancelled. No new report was written."
+    planned.ui.deployButton.click()
+    planned.trainingLogic.told["onFailed"](Cancelled(Code.CANCELLED, "Cancelled."))
+    assert words(planned.ui.trainingStatusLabel) == "Cancelled. No model was packed."
+    assert errors.texts == []
 
 
 def test_plots_are_shown_in_a_plot_view_and_can_be_chosen(planned: Any, errors: ErrorBoxes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -126,7 +127,23 @@ def test_a_report_is_told_the_runs_own_table(trained: TrainedRun) -> None:
     started: list[Any] = []
     logic = TrainingLogic(lambda words, **callbacks: started.append(words))
     logic.writeReport(trained.plan.run, trained.plan.cohort)
-    assert started == [["report", str(trained.plan.run), f"--cohort={trained.plan.cohort}"]]
+    logic.writeReport(trained.plan.run, compare=("pet_ct_labs", "rf_labs"))
+    assert started == [
+        ["report", str(trained.plan.run), f"--cohort={trained.plan.cohort}"],
+        ["report", str(trained.plan.run), "--compare", "pet_ct_labs", "rf_labs"],
+    ]
+
+
+@pytest.mark.slow
+def test_models_with_a_finished_fold_can_be_reported(trained: TrainedRun, tmp_path: Path) -> None:
+    logic = TrainingLogic()
+    assert logic.finishedModels(trained.plan.run) == ("rf_labs", "pet_ct_labs")
+    part = tmp_path / "part"
+    shutil.copytree(trained.plan.run, part)
+    shutil.rmtree(part / "folds" / "rf_labs")
+    assert logic.finishedModels(part) == ("pet_ct_labs",)
+    with pytest.raises(ModelRefused):
+        logic.finishedModels(tmp_path)
 
 
 def test_results_that_cannot_be_read_are_a_failure(tmp_path: Path) -> None:

@@ -95,9 +95,7 @@ class RunContent:
         """
         if self.request.compare is not None:
             return self.request.compare
-        if set(PAPER_PAIR) <= set(self.names):
-            return PAPER_PAIR
-        return richest_pair(self.names)
+        return usual_pair(self.names)
 
     @property
     def long(self) -> Mapping[str, bool]:
@@ -172,6 +170,11 @@ def read_content(run: Path, request: ReportRequest = EVERYTHING, progress: Progr
     summary = summarise_run(run)
     predictions = {model.model: store.predictions(model.model) for model in summary.models}
     return RunContent(run, request, store, summary, predictions, progress)
+
+
+def usual_pair(names: Collection[str]) -> tuple[str, str] | None:
+    """The two models that a report compares unasked: the paper's, else as :func:`richest_pair`."""
+    return PAPER_PAIR if set(PAPER_PAIR) <= set(names) else richest_pair(names)
 
 
 def richest_pair(names: Collection[str]) -> tuple[str, str] | None:

@@ -7,7 +7,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from PRRTPredictorCore.models.registry import MODELS
-from PRRTPredictorLib.Panel.Words import HasProgress, progressWords, timeLeft
+from PRRTPredictorLib.Panel.Words import HasProgress, progressWords, stageTitle, timeLeft
 
 LINES_KEPT = 2000
 """A run of days must not fill the memory."""
@@ -36,7 +36,10 @@ class RunLog:
 
 
 def trainingWords(progressed: HasProgress) -> str:
-    """ "Fold 7 of 105, SR-PET + labs, 12 min left"; other stages as elsewhere."""
+    """ "Fold 7 of 105, SR-PET + labs, 12 min left"; "Writing the report: Survival, 1 min left"; else as elsewhere."""
+    if progressed.stage == "report":  # its steps are shares of the time; the chapter tells more than their number
+        parts = (": ".join(filter(None, (stageTitle("report"), progressed.message))), timeLeft(progressed.etaSeconds))
+        return ", ".join(filter(None, parts))
     if progressed.stage != "train":
         return progressWords(progressed)
     fold = min(progressed.done + 1, progressed.total)

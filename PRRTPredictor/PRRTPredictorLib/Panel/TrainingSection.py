@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,31 @@ from PRRTPredictorLib.Panel.Fields import ChecklistField, Choice, ChoiceField, P
 from PRRTPredictorLib.Panel.JobSection import JobSection, JobWidgets
 from PRRTPredictorLib.Panel.Labels import showText
 from PRRTPredictorLib.Panel.PredictionSection import deviceChoices
+from PRRTPredictorLib.Panel.ReportView import ReportView
 from PRRTPredictorLib.Panel.Resizing import RowsFit
 from PRRTPredictorLib.Panel.RunLog import RunLog, trainingWords
 from PRRTPredictorLib.Panel.RunResultView import RunResultView
 from PRRTPredictorLib.Panel.Words import HasProgress, refusalHtml
 from PRRTPredictorLib.TrainingLogic import TrainingPlan
+
+
+@dataclass(frozen=True)
+class _RunSeen:
+    """What the run folder held when it was last looked at with this plan.
+
+    Attributes
+    ----------
+    state : {"new", "resumable", "finished"}
+    refusal : PRRTError or None
+        Why the folder cannot be used.
+    models : tuple of str
+        Those with a finished fold, which a report can show.
+    """
+
+    plan: TrainingPlan
+    state: str = "new"
+    refusal: PRRTError | None = None
+    models: tuple[str, ...] = ()
 
 
 class TrainingSection(JobSection):
@@ -39,7 +60,8 @@ class TrainingSection(JobSection):
     def __init__(self, ui: Any, panel: Panel, *, results: Any = Results) -> None:
         super().__init__(ui, panel)
         self._results = results
-        self._known: tuple[TrainingPlan, str, PRRTError | None] | None = None
+        self._known: _RunSeen | None = None
+        self._cancelled = ""
 
     def connectWidgets(self) -> None:
         """Connect signals and finish what a .ui file cannot say."""
@@ -58,6 +80,7 @@ class TrainingSection(JobSection):
         self._log = RunLog(ui.trainingLog)
         self._violations = ViolationsView(ui.violationsTable)
         self._tables = RunResultView(ui, self.panel, self._results)
+        self._report = ReportView(ui)
         for button, slot in (
             (ui.checkCohortButton, self.onCheckCohort),
             (ui.trainButton, self.onTrain),
@@ -72,12 +95,13 @@ class TrainingSection(JobSection):
         """The widgets around a run, a report and a packing."""
         ui = self.ui
         plan = (ui.cohortPathLineEdit, ui.runPathLineEdit, ui.modelsList, ui.presetComboBox, ui.foldsSpinBox)
+        results = (ui.trainingResultFrame, ui.reportFrame)
         return JobWidgets(
             progressBar=ui.trainingProgressBar,
             cancelButton=ui.trainingCancelButton,
             statusLabel=ui.trainingStatusLabel,
             startButtons=(ui.trainButton, ui.checkCohortButton),
-            frozen=(*plan, ui.repeatsSpinBox, ui.seedSpinBox, ui.trainingDeviceComboBox, ui.trainingResultFrame),
+            frozen=(*plan, ui.repeatsSpinBox, ui.seedSpinBox, ui.trainingDeviceComboBox, *results),
         )
 
     def enter(self) -> None:
@@ -89,13 +113,15 @@ class TrainingSection(JobSection):
         """Begin to work on another parameter node."""
         self._known = None
         self._tables.clear()
+        self._report.show(())
         self._violations.show(())
         showText(self.ui.cohortSummaryLabel, "")
         super().setParameterNode(node)
 
     def show(self, node: Any) -> None:
-        """Show the plan, what is missing, and the results of a finished run."""
-        state, refusal = self._state()
+        """Show the plan, what is missing, the results of a finished run, and what any run can report."""
+        seen = self._seen()
+        state, refusal = seen.state, seen.refusal
         missing = self._missing(node)
         if refusal is not None:
             missing = [*missing, refusalHtml(refusal)]
@@ -107,6 +133,7 @@ class TrainingSection(JobSection):
         showText(self.ui.trainingMissingLabel, "<br>".join(missing) if self.idle else "")
         if self.idle:
             self._showResults(node.runFolder if state == "finished" else None)
+            self._report.show(seen.models)
 
     def plan(self) -> TrainingPlan:
         """What the panel says to train."""
@@ -143,6 +170,7 @@ class TrainingSection(JobSection):
         """Start the run, or go on with it."""
         self._log.clear()
         self._tables.clear()
+        self._cancelled = _("Cancelled. Every finished fold is kept; Resume goes on from there.")
         with reporting():
             self.begin(
                 self.panel.trainingLogic.start,
@@ -155,12 +183,14 @@ class TrainingSection(JobSection):
         """Write the run's report, then open it."""
 
         def opened(page: Path) -> None:
-            self.ended(f'<a href="{escape(page.absolute().as_uri())}">{escape(page.name)}</a>')
+            link = f'<a href="{escape(page.absolute().as_uri())}">{escape(page.name)}</a>'
+            self.ended(escape(_("Written, and opened in the browser: {link}")).format(link=link))
             qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(page.absolute())))
 
-        plan = self.plan()
+        plan, compare = self.plan(), self._report.compare
+        self._cancelled = _("Cancelled. No new report was written.")
         with reporting():
-            self.begin(self.panel.trainingLogic.writeReport, plan.run, plan.cohort, onFinished=opened)
+            self.begin(self.panel.trainingLogic.writeReport, plan.run, plan.cohort, compare, onFinished=opened)
 
     def onDeploy(self, _checked: bool = False) -> None:
         """Pack the chosen model and choose it for prediction."""
@@ -174,6 +204,7 @@ class TrainingSection(JobSection):
                 self.panel.parameterNode.modelFolder = folder
             self.ui.predictionCollapsibleButton.collapsed = False
 
+        self._cancelled = _("Cancelled. No model was packed.")
         with reporting():
             self.begin(self.panel.trainingLogic.packModel, run, name, folder, onFinished=packed)
 
@@ -184,8 +215,8 @@ class TrainingSection(JobSection):
         return trainingWords(progressed)
 
     def cancelledWords(self) -> str:
-        """Nothing is lost but the fold that was being trained."""
-        return _("Cancelled. Every finished fold is kept; Resume goes on from there.")
+        """What Cancel has left, which depends on the job."""
+        return self._cancelled
 
     def ended(self, html: str = "") -> None:
         """Look at the run folder again: the job has written there, however it ended."""
@@ -205,17 +236,20 @@ class TrainingSection(JobSection):
             found.append(escape(_("There is no such cohort table.")))
         return found
 
-    def _state(self) -> tuple[str, PRRTError | None]:
-        """ "new", "resumable" or "finished", read from the folder once a plan; and why the folder cannot be used."""
+    def _seen(self) -> _RunSeen:
+        """What the run folder holds, read once a plan."""
         plan = self.plan()
         if plan.run == Path():
-            return "new", None
-        if self._known is None or self._known[0] != plan:
+            return _RunSeen(plan)
+        if self._known is None or self._known.plan != plan:
+            logic = self.panel.trainingLogic
             try:
-                self._known = (plan, self.panel.trainingLogic.runState(plan.run, plan), None)
+                state = logic.runState(plan.run, plan)
+                models = () if state == "new" else logic.finishedModels(plan.run)
+                self._known = _RunSeen(plan, state, models=models)
             except PRRTError as error:
-                self._known = (plan, "new", error)
-        return self._known[1:]
+                self._known = _RunSeen(plan, refusal=error)
+        return self._known
 
     def _showResults(self, run: Path | None) -> None:
         if run is None:
