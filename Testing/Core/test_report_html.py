@@ -278,6 +278,7 @@ def test_a_partial_run_says_what_is_missing(tmp_path: Path) -> None:
 def test_a_run_without_images_or_networks(tmp_path: Path) -> None:
     page = Page(write_report(made_run(tmp_path / "run", models=("rf_labs",), patients=20)))
     assert "none in this run" in page.text
+    assert "results of 1 model from blood values" in page.text
     assert "nan" not in page.text.lower().split()
     assert document(tmp_path / "run")["compared"] == []
 
@@ -289,6 +290,8 @@ def test_everyone_in_one_predicted_group(tmp_path: Path) -> None:
     page = Page(write_report(run))
     assert "one group" in page.text
     assert "no evidence that it does better than chance" in page.text
+    assert "results of 1 model from SR-PET" in page.text
+    assert "the same answer but for traces of rounding" in page.text
 
 
 def test_foreign_words_cannot_become_mark_up(tmp_path: Path) -> None:

@@ -56,6 +56,13 @@ def with_gradients(run: Path, models: tuple[str, ...], images: tuple[str, ...] =
 # --- comparisons ------------------------------------------------------------------------------------------------------
 
 
+def test_two_models_that_agree_on_everybody_differ_nowhere(tmp_path: Path) -> None:
+    collapsed = [(name, 0, fold) for name in PAIR for fold in range(3)]
+    told = words_of(compared(made_run(tmp_path / "run", PAIR, patients=20, repeats=1, collapsed=collapsed)))
+    assert "Both put 20 (100 %) of 20 patients into the same group." in told
+    assert "Where they differ" not in told
+
+
 def test_planned_comparisons_and_the_papers_pair_are_told(tmp_path: Path) -> None:
     made = compared(made_run(tmp_path / "run", patients=60))
     found = tables(made)

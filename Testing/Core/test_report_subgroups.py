@@ -66,6 +66,20 @@ def test_equal_scanners_give_no_evidence_in_words(content: RunContent) -> None:
     )
 
 
+def test_the_longest_scanner_names_stay_inside_the_picture(content: RunContent) -> None:
+    named = with_characteristics(content)
+    models = ("Philips Medical Systems Gemini TF TOF 16, extended field of view", "GE MEDICAL SYSTEMS Discovery MI DR")
+    patients = tuple(
+        replace(one, characteristics=replace(one.characteristics, scanner=models[place % 2]))
+        for place, one in enumerate(named.cohort.cohort.patients)
+    )
+    named.store.cohort = replace(named.cohort, cohort=replace(named.cohort.cohort, patients=patients))
+    figure = plates(made_chapter(chapter, named))["subgroups-scanner"].figure
+    svg_text(figure)  # the layout is made while drawing
+    (legend,) = figure.legends
+    assert legend.get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_a_planted_difference_is_named_with_its_interval(content: RunContent) -> None:
     on_first = {code: one.characteristics.scanner.startswith("GE") for code, one in content.patients.items()}
     noise = np.random.default_rng(0)

@@ -265,7 +265,8 @@ def format_table_two(summary: RunSummary) -> str:
     done = sum(len(model.folds) for model in summary.models)
     lines += [
         lines[1],
-        f"{summary.patients} patients, {summary.folds} folds × {summary.repeats} repeats; "
+        f"{summary.patients} patients, {summary.folds} folds × {summary.repeats} "
+        f"{'repeat' if summary.repeats == 1 else 'repeats'}; "
         f"long PFS in {100 * summary.prevalence_long:.0f} %, the AUPRC of a model without skill.",
         "± standard error over repeats (as in the paper); the interval resamples patients.",
     ]

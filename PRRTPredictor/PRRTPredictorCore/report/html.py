@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import Cancelled, Code, CohortRefused, PRRTError, RunFailed
+from ..models.registry import MODELS
 from ..progress import Progress, silent
 from ..records import RESEARCH_USE_NOTICE
 from .chapter import Chapter
@@ -164,9 +165,22 @@ def render(content: RunContent, chapters: Sequence[PageChapter]) -> str:
         synthetic=content.manifest.synthetic,
         data_hash=content.manifest.data_sha256[:12],
         models=len(content.names),
+        sources=_sources(content.names),
         chapters=[chapter for chapter in chapters if chapter.blocks],
         missing=[chapter for chapter in chapters if chapter.missing],
     )
+
+
+def _sources(names: Sequence[str]) -> str:
+    """What the models of a run saw: "SR-PET/CT and blood values"."""
+    seen = [MODELS[name] for name in names]
+    images = "/".join(
+        title
+        for title, used in (("SR-PET", any(one.uses_pet for one in seen)), ("CT", any(one.uses_ct for one in seen)))
+        if used
+    )
+    labs = "blood values" if any(one.uses_labs for one in seen) else ""
+    return " and ".join(part for part in (images, labs) if part)
 
 
 def _require_packages() -> None:

@@ -85,7 +85,7 @@ def in_words(content: RunContent, found: ModelComparison) -> tuple[str, ...]:
         lines.append(f"{capitalised(difference_in_words(planned, holm))}.")
         if not planned.p_holm < 0.05 and not auroc.ci95[0] <= 0.0 <= auroc.ci95[1]:
             lines[-1] += (
-                " That the interval leaves out 0 does not gainsay it: the interval is that of this pair alone, as if "
+                " That the interval leaves out 0 is no contradiction: the interval is that of this pair alone, as if "
                 "nothing else had been compared."
             )
     else:
@@ -96,10 +96,13 @@ def in_words(content: RunContent, found: ModelComparison) -> tuple[str, ...]:
         )
     agreement = found.agreement
     kappa = f" (Cohen’s κ {printed(agreement.kappa)})" if math.isfinite(agreement.kappa) else ""
+    apart = (
+        f" Where they differ, {model_title(found.model)} is right for {agreement.only_first_right} and "
+        f"{model_title(found.reference)} for {agreement.only_second_right}."
+    )
     lines.append(
         f"Both put {percent(agreement.same, agreement.patients)} of {agreement.patients} patients into the same "
-        f"group{kappa}. Where they differ, {model_title(found.model)} is right for {agreement.only_first_right} and "
-        f"{model_title(found.reference)} for {agreement.only_second_right}."
+        f"group{kappa}.{apart if agreement.same < agreement.patients else ''}"
     )
     return tuple(lines)
 
@@ -172,7 +175,7 @@ def differences_table(found: ModelComparison) -> Table:
             for one in found.differences
         ),
         note="On the folds that both models finished. The intervals resample patients, the same ones for both models, "
-        "so that what the two share cancels; they take the fitted models for given, so fitting anew would widen "
+        "so that what the two share cancels; they take the fitted models as given, so fitting anew would widen "
         f"them.{tests}",
         numbers=Numbers(
             ("metric", "first", "second", "difference", "ci95_low", "ci95_high"),

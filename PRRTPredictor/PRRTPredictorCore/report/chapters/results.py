@@ -69,8 +69,8 @@ def collapsed_words(summary: RunSummary) -> Words:
     if not lines:
         return Words(("No fit collapsed to the same answer for everyone.",))
     heading = (
-        "Collapsed fits. These networks gave every patient the same answer; they count in the means above with an "
-        "AUROC of about 0.5. Folds are named repeat-fold."
+        "Collapsed fits. These networks gave every patient the same answer but for traces of rounding; they count in "
+        "the means above with whatever order the traces gave. Folds are named repeat-fold."
     )
     return Words(lines, heading=heading, listed=True)
 
@@ -149,7 +149,7 @@ def marks_in_words(tests: Sequence[PairedComparison]) -> str:
     return (
         "Brackets: AUROC differs by both tests (patient-level paired permutation with Holm’s correction over "
         f"{planned}, and the corrected t-test; both * p < 0.05, ** p < 0.01, *** p < 0.001): {listed(marked)}."
-        f"{without} Where no bracket is drawn, there is no evidence of a difference or none was planned."
+        f"{without} Where no bracket is drawn, there is no such evidence, or no comparison was planned."
     )
 
 
@@ -200,8 +200,8 @@ def results_table(summary: RunSummary) -> Table:
         faint_from=5,
         note=f"Mean over the folds of a repeat, {error}. The 95 % interval resamples patients and is the one to "
         f"trust, although {INTERVAL_TAKES_FITS_FOR_GIVEN}. Positive class: long PFS; a model without skill "
-        f"reaches an AUPRC of {summary.prevalence_long:.2f}, the prevalence. Accuracy at a probability of 0.5; telling "
-        "everyone the more frequent outcome reaches "
+        f"reaches an AUPRC of {summary.prevalence_long:.2f}, the prevalence. Accuracy at a probability of 0.5; "
+        "predicting the more frequent outcome for everyone reaches "
         f"{max(summary.prevalence_long, 1 - summary.prevalence_long):.2f}. The paper’s "
         "figures (116 other patients) are for orientation.",
         numbers=Numbers(

@@ -133,6 +133,9 @@ def _missing(category: Category, analysis: SubgroupAnalysis) -> tuple[str, ...]:
 
 # --- figures and tables -----------------------------------------------------------------------------------------------
 
+_LONGEST_BESIDE = 56
+"""Letters of a legend's entry that still leave room for another one beside it."""
+
 
 def _plate(category: Category, analysis: SubgroupAnalysis) -> Plate | None:
     if len(analysis.scored) < 2 or not analysis.models:
@@ -147,16 +150,17 @@ def _plate(category: Category, analysis: SubgroupAnalysis) -> Plate | None:
     subgroup_scores(left, analysis.models, labels)
     subgroup_differences(right, analysis.models, labels)
     handles, entries = left.get_legend_handles_labels()
-    figure.legend(handles, entries, loc="outside upper left", ncols=1 if drawn > 4 else 2)
+    side_by_side = drawn <= 4 and max(len(entry) for entry in entries) <= _LONGEST_BESIDE
+    figure.legend(handles, entries, loc="outside upper left", ncols=2 if side_by_side else 1)
     more = len(labels) - drawn
     return Plate(
         key=f"subgroups-{category.key}",
         title=f"Every model by {category.title.lower()}",
         alt=f"Forest plot of the AUROC with 95 % intervals by {category.title.lower()}: {_alt(analysis)}. Beside it "
         "the differences between the subgroups.",
-        text="Left, a mark for every subgroup with its 95 % interval. Right, what the other subgroups differ from the "
-        f"first, {analysis.scored[0].name}, the largest. Intervals resample patients and are not corrected for their "
-        "number; the words above rest on a test that is."
+        text="Left, a mark for every subgroup with its 95 % interval. Right, by how much the other subgroups differ "
+        f"from the first, {analysis.scored[0].name}, the largest. Intervals resample patients and are not corrected "
+        "for their number; the words above rest on a test that is."
         + (f" {counted(more, 'further subgroup')} in the table below." if more > 0 else ""),
         figure=figure,
         numbers=_figure_numbers(analysis),
