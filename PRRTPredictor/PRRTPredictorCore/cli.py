@@ -152,11 +152,12 @@ def _add_synth(words: Words) -> None:
 
 
 def _add_cohort(words: Words) -> None:
-    parser = words.add_parser("cohort", help="check a cohort.csv, or describe it as the paper's Table 1")
-    actions = parser.add_subparsers(metavar="check|describe", required=True)
+    parser = words.add_parser("cohort", help="a cohort.csv: check it, describe it (Table 1), list its study codes")
+    actions = parser.add_subparsers(metavar="check|describe|codes", required=True)
     for name, run, summary in (
         ("check", data.cohort_check, "list every violation with row and remedy, and count the exclusions"),
         ("describe", data.cohort_describe, "print Table 1"),
+        ("codes", data.cohort_codes, "which row of the table has which study code, on this computer"),
     ):
         action = _command(actions, name, run, summary)
         action.add_argument("cohort", type=Path, metavar="cohort.csv")
@@ -211,7 +212,7 @@ def _add_report(words: Words) -> None:
         nargs="+",
         default=(),
         metavar="CODE",
-        help="study codes (P-…) whose saliency is shown; default: highest, middle and lowest probability",
+        help="study codes (prrt cohort codes) whose saliency is shown; default: highest, middle and lowest probability",
     )
     report.add_argument(
         "--saliency",

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from PRRTPredictorCore.cli import build_parser, main
+from PRRTPredictorCore.cohort.identity import study_code
 from PRRTPredictorCore.commands.prediction import write_pictures
 from PRRTPredictorCore.dicom.series import load_ct
 from PRRTPredictorCore.dicom.suv import load_pet
@@ -208,6 +209,20 @@ def test_check_and_describe(cohort: Path, capsys: pytest.CaptureFixture[str]) ->
     assert document(capsys)["violations"] == []
     assert main(["cohort", "describe", table]) == 0
     assert "CgA" in capsys.readouterr().out
+
+
+def test_codes_name_each_row_by_its_study_code_alone(cohort: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = cohort / "cohort.csv"
+    header, *rows = table.read_text(encoding="utf-8").splitlines()
+    assert header.startswith("patient,")
+    assert main(["cohort", "codes", str(table)]) == 0
+    printed = capsys.readouterr().out
+    assert all(row.split(",")[0] not in printed for row in rows)
+    assert main(["cohort", "codes", str(table), "--json"]) == 0
+    codes = document(capsys)["codes"]
+    assert [one["row"] for one in codes] == list(range(2, len(rows) + 2))
+    assert codes[0]["patient"] == study_code(rows[0].split(",")[0])
+    assert f"2     {codes[0]['patient']}" in printed
 
 
 def test_check_lists_violations_and_exits_3(cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

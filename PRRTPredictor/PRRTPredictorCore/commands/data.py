@@ -1,4 +1,4 @@
-"""``prrt index``, ``suv``, ``synth``, ``cohort check`` and ``describe``: from DICOM files to a checked cohort."""
+"""``prrt index``, ``suv``, ``synth`` and ``cohort check``, ``describe``, ``codes``: from DICOM files to a cohort."""
 
 from __future__ import annotations
 
@@ -140,6 +140,20 @@ def cohort_describe(arguments: Namespace, _progress: Progress) -> int:
         print_json(table)
     else:
         say(format_table_one(table))
+    return 0
+
+
+def cohort_codes(arguments: Namespace, _progress: Progress) -> int:
+    """``prrt cohort codes``: which line of the table has which study code; identifiers are not printed."""
+    from ..cohort.table import read_cohort
+
+    codes = [{"row": patient.row, "patient": patient.code} for patient in read_cohort(arguments.cohort).patients]
+    if arguments.json:
+        print_json({"codes": codes})
+        return 0
+    say("row   study code")
+    for one in codes:
+        say(f"{one['row']:<5} {one['patient']}")
     return 0
 
 
