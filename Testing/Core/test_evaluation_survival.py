@@ -85,6 +85,14 @@ def test_risk_ticks_are_few_and_round() -> None:
     assert all(len(risk_ticks(longest)) <= 10 for longest in (3.0, 47.0, 95.0, 200.0, 600.0))
 
 
+@pytest.mark.parametrize("told", [(0.1, 0.6, 0.8), (0.7, 0.4, 0.4, 0.4, 0.6), (0.6, 0.4, 0.4, 0.4, 0.7)])
+def test_a_mean_at_the_threshold_is_long_in_whatever_order_the_folds_come(told: tuple[float, ...]) -> None:
+    folds = [fold([1, 0], [probability, 0.2], repeat=repeat) for repeat, probability in enumerate(told)]
+    for ordered in (folds, folds[::-1]):
+        assert predicted_groups(ordered).mean_probability[0] == 0.5
+        assert predicted_groups(ordered).long.tolist() == [True, False]
+
+
 def test_each_patient_enters_the_predicted_groups_once() -> None:
     groups = predicted_groups([fold([1, 0], [0.9, 0.4]), fold([1, 0], [0.2, 0.6], repeat=1)])
     assert groups.codes == ("P-000", "P-001")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -188,7 +189,9 @@ def predicted_groups(folds: Sequence[FoldPredictions]) -> PredictedGroups:
         for code, probability in zip(fold.codes, fold.probability.tolist(), strict=True):
             gathered.setdefault(code, []).append(probability)
     codes = tuple(sorted(gathered))
-    mean = np.array([np.mean(gathered[code]) for code in codes])
+    # Summed without rounding on the way: a forest's patient may stand at the threshold itself, and must not change sides
+    # with the order in which the folds are read.
+    mean = np.array([math.fsum(gathered[code]) / len(gathered[code]) for code in codes])
     return PredictedGroups(codes=codes, mean_probability=mean, long=mean >= LONG_PFS_FROM)
 
 
