@@ -21,6 +21,7 @@ from PRRTPredictorCore.records import Eligibility, Exclusion
 from PRRTPredictorCore.report.figures.calibration import calibration, decision
 from PRRTPredictorCore.report.figures.curves import precision_recall, roc
 from PRRTPredictorCore.report.figures.flow import flow_chart, flow_height_inches
+from PRRTPredictorCore.report.figures.importance import in_two_lines
 from PRRTPredictorCore.report.figures.performance import Bracket, brackets, performance
 from PRRTPredictorCore.report.figures.survival import SurvivalGroup, quartiles, survival
 from PRRTPredictorCore.report.style import (
@@ -203,3 +204,25 @@ def test_every_model_has_a_colour_that_is_seen_on_light_and_dark_pages(name: str
     on_light = 1.05 / (luminance(MODEL_COLOURS[name]) + 0.05)
     assert on_dark >= 3.0
     assert on_light >= 2.0
+
+
+def test_light_letters_keep_their_dark_ground_as_a_file() -> None:
+    with drawing():
+        figure = new_figure(2, 1)
+        figure.set_facecolor("#0e0f11")
+        figure.text(0.5, 0.5, "light", color="white")
+        assert "fill: #0e0f11" in svg_text(figure, own_ground=True)
+        assert "#0e0f11" not in svg_text(figure)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("AST", ["AST"]),
+        ("lactate_dehydrogenase_five", ["lactate_", "dehydrogenase_five"]),
+        ("x" * 60, ["x" * 20, "x" * 19 + "…"]),
+        ("SR-PET and a column with a long name", ["SR-PET and a column", "with a long name"]),
+    ],
+)
+def test_long_inputs_are_named_in_two_lines(name: str, lines: list[str]) -> None:
+    assert in_two_lines(name).split("\n") == lines

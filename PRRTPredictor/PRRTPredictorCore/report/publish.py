@@ -141,7 +141,7 @@ class Publication:
     def _picture(self, plate: Plate) -> Markup:
         name = f"{FIGURES_FOLDER}/{plate.key}"
         with drawing(plate.key):
-            svg = svg_text(plate.figure, plate.title)
+            svg = svg_text(plate.figure, plate.title, own_ground=plate.photograph)
             png = png_bytes(plate.figure, own_ground=plate.photograph, title=plate.title, imprint=self._imprint)
             self._keep(f"{name}.svg", with_imprint(svg, self._imprint).encode("utf-8"))
             self._keep(f"{name}.png", png)

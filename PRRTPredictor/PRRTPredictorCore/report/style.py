@@ -133,11 +133,12 @@ def model_colour(name: str) -> str:
     return MODEL_COLOURS.get(name, OTHER_COLOUR)
 
 
-def svg_text(figure: Figure, title: str = "") -> str:
-    """The figure as an SVG document with a transparent ground; the same figure gives the same bytes."""
+def svg_text(figure: Figure, title: str = "", *, own_ground: bool = False) -> str:
+    """The figure as an SVG document on nothing or on its own ground; the same figure gives the same bytes."""
     stream = io.StringIO()
     about = {"Date": None, "Creator": None} | ({"Title": title} if title else {})
-    figure.savefig(stream, format="svg", transparent=True, metadata=about)
+    ground: Any = {"facecolor": figure.get_facecolor()} if own_ground else {"transparent": True}
+    figure.savefig(stream, format="svg", metadata=about, **ground)
     return stream.getvalue()
 
 

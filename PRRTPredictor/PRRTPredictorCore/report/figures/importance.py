@@ -29,6 +29,8 @@ MODEL_SHAPES: Mapping[str, str] = MappingProxyType(
 """So that models stay apart without colour."""
 
 _GAP = 0.9
+_LINE = 20
+"""Letters of an input's name in one line."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def importance_rows(ax: Axes, rows: Sequence[ImportanceRow], title: str, label: 
             _draw_row(ax, row, y)
             y += 1.0
         y += _GAP
-    ax.set_yticks(centres, inputs)
+    ax.set_yticks(centres, [in_two_lines(name) for name in inputs])
     ax.set_ylim(y - _GAP + 0.1, -0.9)
     ax.margins(x=0.04)
     ax.locator_params(axis="x", nbins=6)
@@ -89,6 +91,15 @@ def importance_rows(ax: Axes, rows: Sequence[ImportanceRow], title: str, label: 
     ax.set_xlabel(label)
     ax.spines["left"].set_visible(False)
     return quiet(ax, "x")
+
+
+def in_two_lines(name: str) -> str:
+    """An input's name in at most two lines, so that a long column name leaves its axis room; shortened beyond that."""
+    if len(name) <= _LINE:
+        return name
+    cut = max(name.rfind(" ", 0, _LINE), name.rfind("_", 0, _LINE)) + 1 or _LINE
+    first, rest = name[:cut].rstrip(), name[cut:]
+    return f"{first}\n{rest if len(rest) <= _LINE else rest[: _LINE - 1] + '…'}"
 
 
 def rows_height(rows: Sequence[ImportanceRow]) -> float:
