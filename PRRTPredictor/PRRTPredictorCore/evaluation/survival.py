@@ -189,8 +189,8 @@ def predicted_groups(folds: Sequence[FoldPredictions]) -> PredictedGroups:
         for code, probability in zip(fold.codes, fold.probability.tolist(), strict=True):
             gathered.setdefault(code, []).append(probability)
     codes = tuple(sorted(gathered))
-    # Summed without rounding on the way: a forest's patient may stand at the threshold itself, and must not change sides
-    # with the order in which the folds are read.
+    # Summed without rounding on the way: a forest's patient may stand at the threshold itself, and must not change
+    # sides with the order in which the folds are read.
     mean = np.array([math.fsum(gathered[code]) / len(gathered[code]) for code in codes])
     return PredictedGroups(codes=codes, mean_probability=mean, long=mean >= LONG_PFS_FROM)
 
