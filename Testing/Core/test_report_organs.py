@@ -15,7 +15,7 @@ from PRRTPredictorCore.cohort.identity import study_code
 from PRRTPredictorCore.explain.organs import OrganMean
 from PRRTPredictorCore.imaging.segmentation import Segmentation, write_segmentation
 from PRRTPredictorCore.records import Cohort
-from PRRTPredictorCore.report.chapter import Folded, Plate, Table, Words
+from PRRTPredictorCore.report.chapter import Cell, Folded, Plate, Table, Words
 from PRRTPredictorCore.report.chapters import organs as chapter
 from PRRTPredictorCore.report.chapters.organs import MOST_ORGANS, organ_blocks
 from PRRTPredictorCore.report.content import RunContent, read_content
@@ -120,12 +120,15 @@ def test_each_image_has_a_figure_and_a_table_with_its_numbers(content: RunConten
     assert len(tables) == 2
     assert isinstance(tables[0], Table)
     assert tables[0].numbers is not None
-    looked: dict[object, float] = {}
+    looked: dict[object, list[Cell]] = {}
     for row in tables[0].numbers.rows:
         one = dict(zip(tables[0].numbers.columns, row, strict=True))
-        looked[one["patient"]] = looked.get(one["patient"], 0.0) + float(one["saliency_share"])  # type: ignore[arg-type]
+        looked.setdefault(one["patient"], []).append(one["saliency_share"])
     assert len(looked) == PATIENTS - 1
-    assert list(looked.values()) == pytest.approx([1.0] * len(looked))
+    # Whether so small a network gives every patient a gradient depends on the folds, and they on the study codes' key.
+    known = [np.sum(shares) for shares in looked.values() if set(shares) != {None}]
+    assert len(known) >= 2
+    assert known == pytest.approx([1.0] * len(known))
 
 
 def test_named_patients_are_the_ones_shown_and_a_choice_of_many_is_said_to_be_one(
