@@ -18,6 +18,8 @@ import time
 from datetime import date
 from pathlib import Path
 
+from readme import write_section
+
 HERE = Path(__file__).parent
 PATIENTS = 116
 NULL_TOLERANCE = 0.06
@@ -94,14 +96,6 @@ def table(result: dict) -> str:
     )
 
 
-def write_readme(text: str) -> None:
-    readme = HERE / "README.md"
-    begin, end = "<!-- science: begin -->", "<!-- science: end -->"
-    before, rest = readme.read_text(encoding="utf-8").split(begin)
-    after = rest.split(end)[1]
-    readme.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("science"), help="keeps cohorts and runs; default: ./science")
@@ -129,7 +123,7 @@ def main() -> int:
     }
     (HERE / "science.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     text = table(result)
-    write_readme(text)
+    write_section("science", text)
     sys.stdout.write(text + "\n")
     verdict = result["verdict"]
     passed = [value for key, value in verdict.items() if isinstance(value, bool)]

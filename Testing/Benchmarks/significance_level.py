@@ -29,6 +29,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from readme import write_section
 
 from PRRTPredictorCore.cohort.synthetic.plan import SyntheticConfig, plan_cohort
 from PRRTPredictorCore.evaluation.discrimination import (
@@ -290,14 +291,6 @@ def table(result: dict) -> str:
     )
 
 
-def write_readme(text: str) -> None:
-    readme = HERE / "README.md"
-    begin, end = "<!-- significance: begin -->", "<!-- significance: end -->"
-    before, rest = readme.read_text(encoding="utf-8").split(begin)
-    after = rest.split(end)[1]
-    readme.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", type=int, default=1000, help="simulated sets a scenario")
@@ -330,7 +323,7 @@ def main() -> int:
     written.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     text = table(result)
     if arguments.out is None:
-        write_readme(text)
+        write_section("significance", text)
     sys.stdout.write(text + "\n")
     return 0 if all(verdict.values()) else 1
 
