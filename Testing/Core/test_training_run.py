@@ -20,11 +20,11 @@ from training_stand_in import TINY, tiny_cohort, tiny_config
 
 from PRRTPredictorCore.errors import Cancelled, Code, CohortRefused, ModelRefused, RunFailed
 from PRRTPredictorCore.models.registry import MODELS
-from PRRTPredictorCore.training import crossval
 from PRRTPredictorCore.training.crossval import run_crossval
 from PRRTPredictorCore.training.lock import run_lock
 from PRRTPredictorCore.training.records import FoldResult
 from PRRTPredictorCore.training.store import RunStore
+from PRRTPredictorCore.training.workers import LocalWorkers
 
 COHORT, IMAGES = tiny_cohort()
 MIX = ("rf_labs", "pet_labs", "pet_ct_labs_pretrained")
@@ -233,17 +233,16 @@ def test_further_models_extend_a_run_and_leave_the_others_alone(tmp_path: Path) 
     assert len(store.predictions("pet")) == 2
 
 
-def test_a_finished_run_is_not_fitted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_run_is_not_fitted_again(tmp_path: Path) -> None:
     run_crossval(COHORT, IMAGES, tiny_config("rf_labs"), tmp_path)
     asked: list[int] = []
-    fit_groups = crossval.fit_groups
 
-    def counted(groups, data, settings, jobs):  # type: ignore[no-untyped-def]
-        asked.append(len(groups))
-        return fit_groups(groups, data, settings, jobs)
+    class Counting(LocalWorkers):
+        def fit(self, groups, data, settings):  # type: ignore[no-untyped-def]
+            asked.append(len(groups))
+            return super().fit(groups, data, settings)
 
-    monkeypatch.setattr(crossval, "fit_groups", counted)
-    run_crossval(COHORT, IMAGES, tiny_config("rf_labs"), tmp_path)
+    run_crossval(COHORT, IMAGES, tiny_config("rf_labs"), tmp_path, workers=Counting())
     assert asked == [0]
 
 

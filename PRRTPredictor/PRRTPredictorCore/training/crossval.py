@@ -40,7 +40,7 @@ from .pace import Pace
 from .records import FoldTask
 from .splits import Split, make_splits, read_splits, write_splits
 from .store import CT_ENCODER, SPLITS, RunStore
-from .workers import fit_groups
+from .workers import FitWorkers, LocalWorkers
 
 if TYPE_CHECKING:
     from ..models.encoders import PretrainedEncoder
@@ -57,6 +57,7 @@ def run_crossval(
     config: RunConfig,
     out: Path,
     progress: Progress = silent,
+    workers: FitWorkers | None = None,
 ) -> RunStore:
     """Fit every model in every fold, or what is still missing of it.
 
@@ -71,6 +72,8 @@ def run_crossval(
         The run folder; a run that was begun there with the same cohort and settings is resumed.
     progress : Progress
         Stage "train", one step a fit, finished ones included; the message begins with the model in work.
+    workers : FitWorkers, optional
+        Who fits; ``config.jobs`` processes of this machine when left out. Does not change any result.
 
     Raises
     ------
@@ -101,7 +104,7 @@ def run_crossval(
             asked = _manifest(config, preset, models, remembered, data, encoder)
             store = _open_run(out, asked, splits, remembered, encoder)
             settings = replace(settings, ct_encoder=out / CT_ENCODER if encoder else None)
-            _fit_missing(store, models, data, settings, config.jobs, progress)
+            _fit_missing(store, models, data, settings, workers or LocalWorkers(config.jobs), progress)
             if not store.missing():
                 remove_ct_features(out)
     except KeyboardInterrupt:
@@ -221,7 +224,12 @@ def require_run_folder(out: Path) -> None:
 
 
 def _fit_missing(
-    store: RunStore, models: Sequence[str], data: TrainingData, settings: FitSettings, jobs: int, progress: Progress
+    store: RunStore,
+    models: Sequence[str],
+    data: TrainingData,
+    settings: FitSettings,
+    workers: FitWorkers,
+    progress: Progress,
 ) -> None:
     """Fit what is missing of the named models and store each fold as soon as it is there."""
     total = len(models) * len(store.splits)
@@ -230,16 +238,17 @@ def _fit_missing(
     if pretrained:
         data = with_ct_features(data, model_spec(pretrained), settings, store.path, progress)
     groups = group_tasks(missing, store)
-    side_by_side = jobs if settings.device == "cpu" else 1
-    pace = Pace([task for group in groups for task in group], _timed(store, models, settings), side_by_side)
+    known = _timed(store, models, settings)
+    pace = Pace([task for group in groups for task in group], known, workers.side_by_side(settings.device))
 
     def report(done: int) -> None:
+        pace.side_by_side = workers.side_by_side(settings.device)
         expect(progress, pace.seconds_left())
         progress("train", done, total, pace.in_work)
 
     done = total - len(missing)
     report(done)
-    with closing(fit_groups(groups, data, settings, side_by_side)) as results:
+    with closing(workers.fit(groups, data, settings)) as results:
         for result in results:
             store.save_fold(result)
             pace.finished(result.task, result.outcome.seconds)

@@ -19,6 +19,7 @@ from ..models.fitted import FittedNetwork
 from ..models.fusion import FusionNetwork
 from ..models.presets import OptimiserSettings, Preset
 from .inputs import Batch, FoldInputs, FoldNormalisers, inner_split
+from .stopping import stop_if_asked
 
 if TYPE_CHECKING:
     from ..models.encoders import PretrainedEncoder
@@ -152,6 +153,7 @@ class _Trainer:
         order = fitting[torch.randperm(len(fitting), generator=self.generator).numpy()]
         augment = self.preset.augmentation is not None
         for start in range(0, len(order), self.preset.batch_size):
+            stop_if_asked()
             batch = self.inputs.batch(order[start : start + self.preset.batch_size].tolist(), augment=augment)
             loss = self._loss(batch)
             if not math.isfinite(float(loss.detach())):

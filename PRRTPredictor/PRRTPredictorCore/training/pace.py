@@ -26,14 +26,14 @@ class Pace:
     known : mapping of str to sequence of float
         Seconds of earlier fits on the same device, by model.
     side_by_side : int
-        Fits at a time.
+        Fits at a time; may be set anew when workers come or go.
     """
 
     def __init__(self, missing: Sequence[FoldTask], known: Mapping[str, Sequence[float]], side_by_side: int) -> None:
         self._missing = list(missing)
         self._seconds = {model: list(seconds) for model, seconds in known.items() if seconds}
         self._fresh: set[str] = set()
-        self._side_by_side = max(side_by_side, 1)
+        self.side_by_side = side_by_side
 
     def finished(self, task: FoldTask, seconds: float) -> None:
         """Note that a fit is done and how long it took."""
@@ -60,7 +60,7 @@ class Pace:
             known[task.model] if task.model in known else scale * expected_cost(model_spec(task.model))
             for task in self._missing
         )
-        return work / min(self._side_by_side, len(self._missing))
+        return work / min(max(self.side_by_side, 1), len(self._missing))
 
 
 def _costs(models: Iterable[str]) -> list[float]:

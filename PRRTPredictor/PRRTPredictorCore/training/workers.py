@@ -1,4 +1,7 @@
-"""Groups of folds in worker processes (joblib), or in this one; results come back in whatever order they finish."""
+"""Who fits: this process, processes beside it (joblib), or a cluster; results come in whatever order they finish.
+
+Only the process that asked for the fits writes into the run folder, so that a worker that outlives it can do no harm.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import threading
 import time
 import warnings
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from ..errors import Code, RunFailed
 from .data import TrainingData
@@ -17,26 +22,56 @@ from .records import FoldResult, FoldTask
 WATCH_SECONDS = 1.0
 
 
-def fit_groups(
-    groups: Sequence[Sequence[FoldTask]], data: TrainingData, settings: FitSettings, jobs: int
-) -> Generator[FoldResult, None, None]:
-    """Fit groups of folds, ``jobs`` of them side by side; the caller stores the results.
+class FitWorkers(Protocol):
+    """Fits groups of folds; the caller stores the results."""
 
-    Only the caller writes into the run folder, so that a worker that outlives it can do no harm; such a worker also
-    ends itself.
+    def side_by_side(self, device: str) -> int:
+        """How many groups are fitted at a time by now, on a device of this kind."""
 
-    Closing the generator ends the workers.
+    def fit(
+        self, groups: Sequence[Sequence[FoldTask]], data: TrainingData, settings: FitSettings
+    ) -> Generator[FoldResult, None, None]:
+        """Fit all groups; closing the generator ends the fits.
 
-    Raises
-    ------
-    RunFailed
-        ``TRAINING_FAILED`` when a worker was killed from outside, for want of memory most often.
+        Raises
+        ------
+        RunFailed
+            The workers failed; what was handed over before is good.
+        """
+
+
+@dataclass(frozen=True)
+class LocalWorkers:
+    """The :class:`FitWorkers` of this machine.
+
+    Attributes
+    ----------
+    jobs : int
+        Processes on the CPU; 1 fits in this process, and so does a GPU.
     """
-    if jobs <= 1 or len(groups) <= 1:
-        for group in groups:
-            yield from fit_folds(group, data, settings)
-        return
-    yield from _side_by_side(groups, data, settings, min(jobs, len(groups)))
+
+    jobs: int = 1
+
+    def side_by_side(self, device: str) -> int:
+        """See :meth:`FitWorkers.side_by_side`."""
+        return self.jobs if device == "cpu" else 1
+
+    def fit(
+        self, groups: Sequence[Sequence[FoldTask]], data: TrainingData, settings: FitSettings
+    ) -> Generator[FoldResult, None, None]:
+        """See :meth:`FitWorkers.fit`; a worker also ends itself when this process is gone.
+
+        Raises
+        ------
+        RunFailed
+            ``TRAINING_FAILED`` when a worker was killed from outside, for want of memory most often.
+        """
+        jobs = min(self.side_by_side(settings.device), len(groups))
+        if jobs <= 1:
+            for group in groups:
+                yield from fit_folds(group, data, settings)
+        else:
+            yield from _side_by_side(groups, data, settings, jobs)
 
 
 def _side_by_side(
