@@ -176,7 +176,22 @@ def _add_train(words: Words) -> None:
     train.add_argument("--repeats", type=_positive, default=5, metavar="N")
     train.add_argument("--preset", choices=("paper", "tuned", "quick"), default="tuned")
     train.add_argument("--seed", type=_seed, default=0, metavar="S")
-    train.add_argument("--jobs", type=_positive, default=None, metavar="N", help="processes; default: one a core")
+    train.add_argument(
+        "--jobs",
+        type=_positive,
+        default=None,
+        metavar="N",
+        help="processes of this machine that prepare images and fit, a thread each; default: one a core",
+    )
+    train.add_argument(
+        "--scheduler",
+        default=None,
+        metavar="tcp://HOST:PORT",
+        help="fit on the workers of this Dask cluster instead, with the same results; they need the same software, a "
+        "thread a worker, and the cache folder (PRRT_CACHE_DIR) and RUN under the same paths. tcp:// has no password "
+        "and no encryption: whoever reaches the port can read what the fits are given and run code as you. Use it on a "
+        "private network only, else tls:// with the certificates of Dask's own configuration",
+    )
     train.add_argument("--extra", nargs="+", default=(), metavar="COLUMN", help="further numeric columns as inputs")
     train.add_argument(
         "--pretrained",

@@ -83,6 +83,11 @@ class Code(str, Enum):
     NOT_FINITE = "NOT_FINITE"  # a NaN or an infinity among the model inputs
     CANCELLED = "CANCELLED"  # the user stopped the work
     TRAINING_FAILED = "TRAINING_FAILED"  # a fold could not be fitted
+    CLUSTER_ADDRESS = "CLUSTER_ADDRESS"  # not an address of a Dask scheduler
+    CLUSTER_UNREACHABLE = "CLUSTER_UNREACHABLE"  # no scheduler answers there, or it has no workers
+    CLUSTER_MISMATCH = "CLUSTER_MISMATCH"  # a worker with other software, or with several threads
+    CLUSTER_FILES = "CLUSTER_FILES"  # a worker does not see the prepared images or the run's files
+    CLUSTER_LOST = "CLUSTER_LOST"  # scheduler or workers went away in the middle of a run
     DEPENDENCY_MISSING = "DEPENDENCY_MISSING"  # an optional package is not installed
     WORKER_DIED = "WORKER_DIED"  # the child process that did the work ended without an answer
     RESULT_UNREADABLE = "RESULT_UNREADABLE"  # a stored or handed-over result is not what it should be

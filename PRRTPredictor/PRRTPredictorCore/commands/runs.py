@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 from ..console import print_json, say, say_notices
 from ..progress import Progress
 from . import default_jobs
+
+if TYPE_CHECKING:
+    from ..training.workers import FitWorkers
 
 
 def train(arguments: Namespace, progress: Progress) -> int:
@@ -39,8 +44,9 @@ def train(arguments: Namespace, progress: Progress) -> int:
         extras=extras,
         pretrained_weights=resolve_weights(arguments.pretrained, progress),
     )
-    prepared = prepare_cohort(cohort.patients, config.preprocess, jobs=jobs, progress=progress)
-    run_crossval(cohort, prepared, config, arguments.out, progress)
+    with _fit_workers(arguments.scheduler, jobs) as workers:
+        prepared = prepare_cohort(cohort.patients, config.preprocess, jobs=jobs, progress=progress)
+        run_crossval(cohort, prepared, config, arguments.out, progress, workers)
     progress("results", 0, 1, "metrics and tests")
     summary = summarise_run(arguments.out)
     progress("results", 1, 1)
@@ -51,6 +57,16 @@ def train(arguments: Namespace, progress: Progress) -> int:
     say_notices(counted_notices([prepared.study(code).notices for code in prepared.codes]))
     say(f"Run folder: {arguments.out}    Next: prrt report {arguments.out}")
     return 0
+
+
+def _fit_workers(scheduler: str | None, jobs: int) -> AbstractContextManager[FitWorkers]:
+    if scheduler is None:
+        from ..training.workers import LocalWorkers
+
+        return nullcontext(LocalWorkers(jobs))
+    from ..training.cluster import cluster_workers
+
+    return cluster_workers(scheduler)
 
 
 def report(arguments: Namespace, progress: Progress) -> int:
