@@ -50,6 +50,7 @@ class Stage:
     Attributes
     ----------
     key, title : str
+        The key begins with the name of the stage's module, e.g. "dicom-ct".
     work : str
         What is done, with sizes.
     check : callable
@@ -75,6 +76,36 @@ class Stage:
     def contenders(self) -> tuple[Contender, ...]:
         """We, then the peers."""
         return (self.ours, *(peer.contender for peer in self.peers))
+
+
+@dataclass(frozen=True)
+class Point:
+    """One size of a sweep: how much of it (patients, folds, voxels), how long it took, what it needed at its peak."""
+
+    size: float
+    seconds: float
+    peak_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """How the cost of a stage grows with one size of its input."""
+
+    key: str
+    title: str
+    work: str
+    size_name: str
+    points: tuple[Point, ...]
+
+    @property
+    def exponent(self) -> tuple[float, float]:
+        """Slope of log seconds over log size by least squares, and its standard error: 1 is linear."""
+        from math import log
+
+        from scipy.stats import linregress
+
+        fit = linregress([log(point.size) for point in self.points], [log(point.seconds) for point in self.points])
+        return float(fit.slope), float(fit.stderr)
 
 
 @dataclass(frozen=True)
