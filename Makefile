@@ -6,7 +6,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint science extension clean
+.PHONY: help demo test lint bench science extension clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -24,6 +24,10 @@ $(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
 	@$(PIP) --editable '.[slicer,test]'
 	@touch $@ $(VENV)/.demo
 
+$(VENV)/.bench: $(VENV)/.test
+	@$(PIP) --editable '.[slicer,test,bench]'
+	@touch $@
+
 demo: $(VENV)/.demo  ## the whole job on made patients, under 6 minutes after installing
 	@$(BIN)/prrt demo --out $(OUT)
 
@@ -34,6 +38,9 @@ lint: $(VENV)/.test  ## ruff and mypy
 
 test: lint  ## ruff, mypy and pytest, under 15 minutes on 2 cores
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+bench: $(VENV)/.bench  ## speed side by side against peers, equal results first (about half an hour on 2 cores)
+	@$(BIN)/python Testing/Benchmarks/bench.py
 
 science: $(VENV)/.test  ## the slow scientific checks: level of the tests, null and strong cohorts (about an hour on 2 cores)
 	@$(BIN)/python Testing/Benchmarks/significance_level.py
