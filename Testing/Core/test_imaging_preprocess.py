@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from PRRTPredictorCore.imaging.body import body_mask
+from PRRTPredictorCore.imaging.body import _over_windows, body_mask
 from PRRTPredictorCore.imaging.preprocess import PreprocessConfig, clean_ct, clean_pet, prepare_study
 from PRRTPredictorCore.records import Acquisition, LoadedSeries, Volume
 
@@ -52,6 +53,17 @@ def test_the_couch_goes_and_the_patient_stays() -> None:
     assert mask[body].mean() > 0.999  # lungs and both arms included
     assert not mask[:, 90:].any()
     assert mask.sum() < 1.2 * body.sum()
+
+
+@pytest.mark.parametrize("size", [(1, 3, 5), (2, 4, 1), (3, 3, 3), (6, 2, 5)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_windows_are_those_of_the_rank_filters(size: tuple[int, int, int], order: str) -> None:
+    mask = np.asarray(np.random.default_rng(1).random((9, 8, 7)) < 0.5, order=order)
+    before = mask.copy()
+    for join, rank_filter in ((np.logical_and, ndimage.minimum_filter), (np.logical_or, ndimage.maximum_filter)):
+        expected = rank_filter(mask.astype(np.uint8), size=size, mode="nearest").astype(bool)
+        np.testing.assert_array_equal(_over_windows(mask, size, join), expected)
+    np.testing.assert_array_equal(mask, before)
 
 
 def test_no_body_no_cut() -> None:

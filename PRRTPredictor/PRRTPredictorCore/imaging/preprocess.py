@@ -115,8 +115,11 @@ def _require_one_patient(pet: LoadedSeries, ct: LoadedSeries) -> None:
 
 def clean_pet(block: NDArray[Any]) -> NDArray[np.float32]:
     """SUV without what no tracer can cause: NaN, infinities and values below zero become 0."""
-    suv = np.nan_to_num(block.astype(np.float32), copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-    return np.maximum(suv, np.float32(0.0), out=suv)
+    # fmax takes the number where the other is NaN.
+    suv = np.fmax(block.astype(np.float32), np.float32(0.0))
+    if np.isposinf(suv.max(initial=0.0)):
+        suv[np.isposinf(suv)] = 0.0
+    return np.asarray(suv, dtype=np.float32)
 
 
 def clean_ct(block: NDArray[Any], hu_limits: tuple[float, float]) -> NDArray[np.float32]:

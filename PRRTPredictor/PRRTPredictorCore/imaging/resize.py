@@ -8,7 +8,7 @@ algebra library to take one thread: more threads gain nothing here, and on a bus
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 Span = tuple[float, float]
 """First and last edge along one axis, in voxel edges: voxel n covers [n, n + 1]."""
 
-_BLOCK_VOXELS = 4_000_000
-_BAND_OUTPUTS = 16
+_BLOCK_VOXELS = 1 << 20
+"""Some slices that stay in the processor's cache from the first product to the last."""
+
+_BAND_OUTPUTS = 8
 _ONE_THREAD_PRODUCTS = 200_000
 """OpenBLAS spreads a product over threads from 262,144 multiplications on."""
 
@@ -119,19 +121,22 @@ def _reduce(
     array = array[used[0], used[1], used[2]]
     if not array.size:
         return np.full([len(one) for one in weights], outside, dtype=np.float32)
+    covered = [one.sum(axis=1) for one in weights]
     first, second, third = (one[:, part].astype(np.float32) for one, part in zip(weights, used, strict=True))
     result = np.zeros((len(first), len(second), len(third)), dtype=np.float32)
+    row_bands, column_bands = _bands(second), _bands(third)
     step = max(1, _BLOCK_VOXELS // max(1, array.shape[1] * array.shape[2]))
     for start in range(0, array.shape[0], step):
         raw = array[start : start + step]
         block = clean(raw) if clean else raw.astype(np.float32)
-        if outside:
-            # Averaging the difference from `outside` makes everything beyond the volume a plain zero.
-            block = block - np.float32(outside)
-        for number, plane in enumerate(_over_rows(_over_columns(block, third), second), start):
+        # Rows first: they are contiguous, and what is left for the columns is some times smaller.
+        for number, plane in enumerate(_over_columns(_over_rows(block, row_bands), column_bands), start):
             for target in np.flatnonzero(first[:, number]):
                 result[target] += first[target, number] * plane
-    return result + np.float32(outside)
+    if outside:
+        inside = covered[0][:, None, None] * covered[1][:, None] * covered[2]
+        result += (outside * (1.0 - inside)).astype(np.float32)
+    return result
 
 
 def _support(weights: NDArray[np.floating]) -> slice:
@@ -140,32 +145,44 @@ def _support(weights: NDArray[np.floating]) -> slice:
     return slice(int(columns[0]), int(columns[-1]) + 1) if len(columns) else slice(0, 0)
 
 
-def _bands(weights: NDArray[np.float32]) -> Iterator[tuple[slice, slice]]:
-    """Groups of outputs, and the inputs that each group needs: the weights' non-zeros lie along the diagonal."""
+@dataclass(frozen=True, eq=False)
+class _Band:
+    """Some neighbouring outputs along one axis, the inputs that they need, and the weights [outputs, inputs]."""
+
+    outputs: slice
+    inputs: slice
+    weights: NDArray[np.float32]
+
+
+def _bands(weights: NDArray[np.float32]) -> list[_Band]:
+    """The weights without most of their zeros, which lie away from the diagonal."""
+    bands = []
     for start in range(0, len(weights), _BAND_OUTPUTS):
         outputs = slice(start, min(start + _BAND_OUTPUTS, len(weights)))
-        yield outputs, _support(weights[outputs])
+        inputs = _support(weights[outputs])
+        bands.append(_Band(outputs, inputs, np.ascontiguousarray(weights[outputs, inputs])))
+    return bands
 
 
-def _over_columns(block: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Contract the last axis: [b, J, I] with [i, I] to [b, J, i]."""
-    depth, rows, _ = block.shape
-    result = np.empty((depth, rows, len(weights)), dtype=np.float32)
-    for outputs, inputs in _bands(weights):
-        band = np.ascontiguousarray(weights[outputs, inputs].T)
-        step = max(1, _ONE_THREAD_PRODUCTS // max(1, band.size))
-        for start in range(0, rows, step):
-            result[:, start : start + step, outputs] = block[:, start : start + step, inputs] @ band
+def _over_rows(block: NDArray[np.float32], bands: Sequence[_Band]) -> NDArray[np.float32]:
+    """Contract the middle axis: [b, J, i] to [b, j, i]."""
+    depth, _, columns = block.shape
+    result = np.empty((depth, bands[-1].outputs.stop, columns), dtype=np.float32)
+    for band in bands:
+        step = max(1, _ONE_THREAD_PRODUCTS // max(1, band.weights.size))
+        for start in range(0, columns, step):
+            part = slice(start, start + step)
+            result[:, band.outputs, part] = band.weights @ block[:, band.inputs, part]
     return result
 
 
-def _over_rows(block: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Contract the middle axis: [b, J, i] with [j, J] to [b, j, i]."""
-    depth, _, columns = block.shape
-    result = np.empty((depth, len(weights), columns), dtype=np.float32)
-    for outputs, inputs in _bands(weights):
-        band = np.ascontiguousarray(weights[outputs, inputs])
-        step = max(1, _ONE_THREAD_PRODUCTS // max(1, band.size))
-        for start in range(0, columns, step):
-            result[:, outputs, start : start + step] = band @ block[:, inputs, start : start + step]
+def _over_columns(block: NDArray[np.float32], bands: Sequence[_Band]) -> NDArray[np.float32]:
+    """Contract the last axis: [b, J, I] to [b, J, i]."""
+    depth, rows, _ = block.shape
+    result = np.empty((depth, rows, bands[-1].outputs.stop), dtype=np.float32)
+    for band in bands:
+        step = max(1, _ONE_THREAD_PRODUCTS // max(1, band.weights.size))
+        for start in range(0, rows, step):
+            part = slice(start, start + step)
+            result[:, part, band.outputs] = block[:, part, band.inputs] @ band.weights.T
     return result
