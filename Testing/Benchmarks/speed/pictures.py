@@ -17,7 +17,12 @@ NOTE = "SYNTHETIC patients. Research use only. `make bench`"
 
 def draw_ratios(rows: list[Row], path: Path) -> None:
     """Our share of every peer's time, on a log axis; 1 is the peer, a bar across is the goal."""
-    bars = [(row["title"], peer) for row in rows if row["kind"] == "stage" for peer in row["peers"]]
+    bars = [
+        (row["title"] if place == 0 else "", peer)
+        for row in rows
+        if row["kind"] == "stage"
+        for place, peer in enumerate(row["peers"])
+    ]
     if not bars:
         return
     figure, axis = plt.subplots(figsize=(8.6, 0.42 * len(bars) + 1.3), layout="constrained")
@@ -41,14 +46,19 @@ def draw_ratios(rows: list[Row], path: Path) -> None:
     ticks = [tick for tick in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0) if tick >= smallest * 0.6]
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.minorticks_off()
-    axis.set_yticks(range(len(bars)), [f"{title}\nvs {peer['name']}" for title, peer in bars], size=8)
+    axis.set_yticks(range(len(bars)), [_label(title, peer) for title, peer in bars], size=8)
     axis.set_ylim(len(bars) - 0.4, -0.8)
-    axis.set_xlabel("our time / the peer's time (dot: medians; pale: rounds; upright bar: goal)")
+    axis.set_xlabel("our time / the peer's time  (dot: medians, pale: single rounds, upright bar: goal)", size=9)
     axis.grid(axis="x", color="#dddddd", linewidth=0.6)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
-    figure.text(0.995, 0.002, NOTE, ha="right", va="bottom", size=6.5, color=PEER)
+    figure.suptitle(NOTE, x=0.99, ha="right", size=7, color=PEER)
     _save(figure, path)
+
+
+def _label(title: str, peer: Row) -> str:
+    against = f"vs {peer['name']}"
+    return f"{title}\n{against}" if title else against
 
 
 def draw_sweeps(rows: list[Row], path: Path) -> None:
@@ -66,7 +76,8 @@ def draw_sweeps(rows: list[Row], path: Path) -> None:
         seconds = [point["seconds"] for point in row["points"]]
         axis.loglog(sizes, seconds, "o-", color=OURS, linewidth=1.2, markersize=5)
         axis.loglog(sizes, [seconds[0] * size / sizes[0] for size in sizes], "--", color=PEER, linewidth=1)
-        axis.set_xticks(sizes, [f"{size:g}" for size in sizes])
+        axis.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
+        axis.set_yticks(seconds, [f"{second:.2g}" for second in seconds])
         axis.minorticks_off()
         axis.set_title(row["title"], size=9)
         axis.set_xlabel(row["size_name"], size=8)
@@ -78,7 +89,7 @@ def draw_sweeps(rows: list[Row], path: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     for axis in axes.flat[len(sweeps) :]:
         axis.set_visible(False)
-    figure.text(0.995, 0.002, f"dashed: linear growth. {NOTE}", ha="right", va="bottom", size=6.5, color=PEER)
+    figure.suptitle(f"Dashed: linear growth. {NOTE}", x=0.99, ha="right", size=7, color=PEER)
     _save(figure, path)
 
 
