@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 from PRRTPredictorCore.errors import Code, PRRTError, RunFailed
+from PRRTPredictorCore.imaging.compress import PIECE_BYTES, gzip_pieces
 from PRRTPredictorCore.imaging.nrrd import read_nrrd, read_series, write_nrrd, write_series
 from PRRTPredictorCore.prediction.sources import ct_of, pet_of
 from PRRTPredictorCore.records import Acquisition, LoadedSeries, Notice, Volume
@@ -101,18 +104,28 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
         assert caught.value.remedy
 
 
-def test_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import nrrd
+@pytest.mark.parametrize("left_over", [0, 5], ids=["whole pieces", "a rest"])
+def test_pieces_make_one_gzip_stream(left_over: int) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, 2 * PIECE_BYTES, dtype=np.uint8)
+    data = noise.tobytes() + bytes(left_over)
+    stream = b"".join(gzip_pieces(memoryview(data)))
+    # One member, so that readers that stop after the first one see everything; zlib checks sum and length.
+    reader = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    assert reader.decompress(stream) == data
+    assert reader.eof
+    assert not reader.unused_data
 
+
+def test_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "map.nrrd"
     write_nrrd(target, volume())
     before = target.read_bytes()
 
-    def full_disk(name: str, *_: object, **__: object) -> None:
-        Path(name).write_bytes(b"NRRD half of")
+    def full_disk(data: memoryview) -> Iterator[bytes]:
+        yield bytes(data[:10])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(nrrd, "write", full_disk)
+    monkeypatch.setattr("PRRTPredictorCore.imaging.nrrd.gzip_pieces", full_disk)
     with pytest.raises(RunFailed) as caught:
         write_nrrd(target, volume(np.int16))
     assert caught.value.code is Code.OUTPUT

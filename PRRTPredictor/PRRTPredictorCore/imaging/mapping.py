@@ -12,6 +12,9 @@ from ..records import CommonGrid, Unit, Volume
 from .grid import box_in, canonical_view
 from .resize import Span
 
+PLANES_AT_ONCE = 8
+"""So many fine planes stay in a processor's cache."""
+
 
 def model_voxel_to_lps(grid: CommonGrid, kji: ArrayLike) -> NDArray[np.float64]:
     """LPS position in mm of model voxel indices (k, j, i), shape (..., 3); fractions lie between voxel centres."""
@@ -59,11 +62,15 @@ def to_pet_geometry(values: NDArray[np.floating], grid: CommonGrid, pet: Volume,
         _linear_weights(n, m, span).astype(np.float32)
         for n, m, span in zip(canonical.shape, grid.shape, box.spans, strict=True)
     )
-    result = np.zeros(pet.shape, dtype=np.float32)
-    planes = np.tensordot(along_k, np.matmul(along_j, values.astype(np.float32) @ along_i.T), axes=1)
-    # Rounding in float32 may pass the extremes by a last digit.
-    np.clip(planes, min(0.0, float(values.min())), max(0.0, float(values.max())), out=planes)
-    canonical_view(Volume(result, pet.ijk_to_lps, pet.modality, unit)).array[...] = planes
+    result = np.empty(pet.shape, dtype=np.float32)
+    planes = canonical_view(Volume(result, pet.ijk_to_lps, pet.modality, unit)).array
+    # The finest axis comes last: until then there is little to compute, and after it nothing is copied.
+    rows = np.matmul(along_j, np.tensordot(along_k, values.astype(np.float32), axes=1))
+    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+    for start in range(0, len(planes), PLANES_AT_ONCE):
+        chunk = slice(start, start + PLANES_AT_ONCE)
+        # Rounding in float32 may pass the extremes by a last digit.
+        np.clip(np.matmul(rows[chunk], along_i.T), low, high, out=planes[chunk])
     return Volume(result, pet.ijk_to_lps.copy(), pet.modality, unit)
 
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -17,6 +18,7 @@ import numpy as np
 from ..errors import Code, DicomRefused, InputRefused
 from ..files import replacing
 from ..records import LoadedSeries, Modality, Notice, Unit, Volume
+from .compress import gzip_pieces
 from .entry import acquisition_from_json, acquisition_to_json
 
 _SPACE = "left-posterior-superior"
@@ -39,20 +41,10 @@ def write_nrrd(path: Path, volume: Volume) -> None:
     RunFailed
         ``OUTPUT``: the file cannot be written there.
     """
-    import nrrd
-
-    header = {
-        "space": _SPACE,
-        "kinds": ["domain", "domain", "domain"],
-        "space directions": volume.ijk_to_lps[:3, :3].T,
-        "space origin": volume.ijk_to_lps[:3, 3],
-        "space units": ["mm", "mm", "mm"],
-        "encoding": "gzip",
-        "modality": volume.modality,
-        "unit": volume.unit,
-    }
-    with replacing(path) as temporary:
-        nrrd.write(str(temporary), np.ascontiguousarray(volume.array), header, index_order="C", compression_level=4)
+    array = _kept(volume.array)
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        stream.write(_header(volume, array, "gzip").encode("ascii"))
+        stream.writelines(gzip_pieces(array.data.cast("B")))
 
 
 def read_nrrd(path: Path, modality: Modality | None = None, unit: Unit | None = None) -> Volume:
@@ -91,11 +83,10 @@ def write_series(path: Path, series: LoadedSeries) -> None:
     RunFailed
         ``OUTPUT``: the file cannot be written there.
     """
-    array = series.volume.array
-    kept = array if array.dtype == np.int16 else array.astype(np.float32, copy=False)
+    array = _kept(series.volume.array)
     with replacing(path, flush=False) as temporary, temporary.open("wb") as stream:
-        stream.write(_series_header(series, kept).encode("ascii"))
-        stream.write(np.ascontiguousarray(kept, dtype=kept.dtype.newbyteorder("<")).data)
+        stream.write(_header(series.volume, array, "raw", {_SERIES_KEY: _series_facts(series)}).encode("ascii"))
+        stream.write(array.data)
 
 
 def read_series(path: Path) -> LoadedSeries:
@@ -137,11 +128,12 @@ def read_placed(path: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any],
     return array, _affine(path, array, header), header
 
 
-def _series_header(series: LoadedSeries, array: np.ndarray[Any, Any]) -> str:
-    def vector(values: Any) -> str:
-        return f"({','.join(repr(float(value)) for value in values)})"
+def _kept(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The voxels as they lie in a file: int16 as it is, all else as float32, i fastest, little-endian."""
+    return np.ascontiguousarray(array, dtype="<i2" if array.dtype == np.int16 else "<f4")
 
-    affine = series.volume.ijk_to_lps
+
+def _series_facts(series: LoadedSeries) -> str:
     stored = {
         "acquisition": acquisition_to_json(series.acquisition),
         "frame_of_reference_uid": series.frame_of_reference_uid,
@@ -149,6 +141,17 @@ def _series_header(series: LoadedSeries, array: np.ndarray[Any, Any]) -> str:
         "series_uid": series.series_uid,
         "notices": [asdict(notice) for notice in series.notices],
     }
+    # Percent-encoded: a NRRD header is ASCII, and readers differ in what they make of a backslash.
+    return quote(json.dumps(stored, ensure_ascii=False), safe=' {}[]:,/"')
+
+
+def _header(
+    volume: Volume, array: np.ndarray[Any, Any], encoding: str, facts: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    def vector(values: Any) -> str:
+        return f"({','.join(repr(float(value)) for value in values)})"
+
+    affine = volume.ijk_to_lps
     lines = (
         "NRRD0005",
         f"type: {'short' if array.dtype == np.int16 else 'float'}",
@@ -158,13 +161,12 @@ def _series_header(series: LoadedSeries, array: np.ndarray[Any, Any]) -> str:
         f"space directions: {' '.join(vector(column) for column in affine[:3, :3].T)}",
         "kinds: domain domain domain",
         "endian: little",
-        "encoding: raw",
+        f"encoding: {encoding}",
         f"space origin: {vector(affine[:3, 3])}",
         'space units: "mm" "mm" "mm"',
-        f"modality:={series.volume.modality}",
-        f"unit:={series.volume.unit}",
-        # Percent-encoded: a NRRD header is ASCII, and readers differ in what they make of a backslash.
-        f"{_SERIES_KEY}:=" + quote(json.dumps(stored, ensure_ascii=False), safe=' {}[]:,/"'),
+        f"modality:={volume.modality}",
+        f"unit:={volume.unit}",
+        *(f"{name}:={words}" for name, words in facts.items()),
     )
     return "\n".join(lines) + "\n\n"
 
