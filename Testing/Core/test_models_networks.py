@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import PRRTPredictorCore
 from PRRTPredictorCore.errors import Code, ModelRefused
 from PRRTPredictorCore.imaging.normalise import ImageNormaliser, TabularNormaliser
+from PRRTPredictorCore.models.blocks import ConvolutionBlock, ResidualBlock
 from PRRTPredictorCore.models.decoding import decode
 from PRRTPredictorCore.models.encoders import (
     IntensityHistogram,
@@ -49,6 +54,43 @@ def fitted(spec: ModelSpec, encoder: PretrainedEncoder, n_tabular: int = 4, pres
     return FittedNetwork(
         network, ImageNormaliser(1.0, 2.0, (0.0, 20.0)), ImageNormaliser(-20.0, 90.0, (-200.0, 300.0)), labs
     )
+
+
+def test_the_blocks_are_monais() -> None:
+    from monai.networks.blocks.convolutions import Convolution, ResidualUnit
+
+    image = torch.rand(2, 1, 15, 10, 10, generator=torch.Generator().manual_seed(1))
+    pairs = (
+        (
+            lambda: ConvolutionBlock(1, 8, kernel=5, stride=3),
+            lambda: Convolution(3, 1, 8, strides=3, kernel_size=5, adn_ordering="A", act="relu"),
+        ),
+        (
+            lambda: ResidualBlock(1, 8, stride=2),
+            lambda: ResidualUnit(3, 1, 8, strides=2, subunits=2, adn_ordering="A", act="relu"),
+        ),
+    )
+    for ours, theirs in pairs:
+        built = []
+        for make in (ours, theirs):
+            torch.manual_seed(5)
+            built.append(make())
+        mine, other = (block.state_dict() for block in built)
+        assert list(mine) == list(other)
+        assert all(torch.equal(mine[name], other[name]) for name in mine)
+        torch.testing.assert_close(built[0](image), built[1](image), rtol=0, atol=0)
+
+
+def test_the_small_networks_never_open_monai() -> None:
+    script = (
+        "import sys; sys.modules['monai'] = None\n"
+        "from PRRTPredictorCore.models.fusion import FusionNetwork\n"
+        "from PRRTPredictorCore.models.presets import QUICK\n"
+        "from PRRTPredictorCore.models.registry import model_spec\n"
+        "import PRRTPredictorCore.prediction.predictor, PRRTPredictorCore.training.crossval\n"
+        "FusionNetwork(model_spec('pet_ct_labs'), QUICK, 4)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(PRRTPredictorCore.__file__).parents[1])
 
 
 def test_the_registry_holds_the_seven_in_the_papers_order() -> None:

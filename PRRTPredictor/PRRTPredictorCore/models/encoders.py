@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
-from monai.networks.blocks.convolutions import Convolution, ResidualUnit
-from monai.networks.nets.segresnet import SegResNet
 from torch import Tensor, nn
 
 from ..errors import Code, ModelRefused
+from .blocks import ConvolutionBlock, ResidualBlock
 from .presets import NetworkSettings, Window
+
+if TYPE_CHECKING:
+    from monai.networks.nets.segresnet import SegResNet
 
 ENCODER_STAGES = 4
 """Stages (``down_layers``) of every SegResNet here, from full to an eighth of the resolution."""
@@ -131,13 +134,11 @@ class ImageEncoder(nn.Module):
     def __init__(self, settings: NetworkSettings, levels: tuple[float, ...]) -> None:
         super().__init__()
         first, *rest = settings.widths
-        self.stem = Convolution(
-            3, 1, first, strides=settings.stem_stride, kernel_size=settings.stem_kernel, adn_ordering="A", act="relu"
-        )
+        self.stem = ConvolutionBlock(1, first, settings.stem_kernel, settings.stem_stride)
         stages = []
         for narrower, wider in zip(settings.widths, rest, strict=False):
             # Without normalisation layers: they would take away how much there is, and keep only where.
-            stages += [ResidualUnit(3, narrower, wider, strides=2, subunits=2, adn_ordering="A", act="relu"), nn.ReLU()]
+            stages += [ResidualBlock(narrower, wider, stride=2), nn.ReLU()]
         self.stages = nn.Sequential(*stages)
         self.pool = PowerMeanPool()
         self.histogram = IntensityHistogram(levels) if levels else None
@@ -199,6 +200,8 @@ def build_segresnet(
     init_filters: int, blocks_down: tuple[int, ...], num_groups: int, out_channels: int, dropout: float | None = None
 ) -> SegResNet:
     """MONAI's SegResNet as the whole-body CT bundle configures it, at any width."""
+    from monai.networks.nets.segresnet import SegResNet
+
     return SegResNet(
         spatial_dims=3,
         in_channels=1,
