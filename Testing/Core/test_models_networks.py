@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,14 @@ from PRRTPredictorCore.imaging.normalise import ImageNormaliser, TabularNormalis
 from PRRTPredictorCore.models.blocks import ConvolutionBlock, ResidualBlock
 from PRRTPredictorCore.models.decoding import decode
 from PRRTPredictorCore.models.encoders import (
-    IntensityHistogram,
+    DrawnDropout,
     PretrainedEncoder,
     RunningStandardise,
     to_bundle_axes,
 )
 from PRRTPredictorCore.models.fitted import FittedNetwork
 from PRRTPredictorCore.models.fusion import FusionNetwork
+from PRRTPredictorCore.models.histogram import IntensityHistogram
 from PRRTPredictorCore.models.presets import PAPER, PRESETS, QUICK, TUNED, Preset, preset_named
 from PRRTPredictorCore.models.pretrained import random_encoder, stages_to_fit
 from PRRTPredictorCore.models.registry import MODELS, ModelSpec, model_spec, model_specs
@@ -265,6 +267,50 @@ def test_a_small_bright_lesion_shows_in_the_histogram_and_in_the_gradient() -> N
     assert gradient is not None
     (gradient,) = torch.autograd.grad(histogram(raw).sum(), raw)
     assert bool((gradient[..., 30:32, 20:22, 20:22] != 0).all())
+
+
+def chain_of_clamps(image: torch.Tensor, centres: tuple[float, ...]) -> torch.Tensor:
+    """The histogram as its definition reads, differentiated by torch."""
+    above = [torch.ones((len(image), 3), dtype=image.dtype)]
+    for low, high in pairwise(centres):
+        thirds = image.clamp(low, high).flatten(3).squeeze(1).tensor_split(3, dim=1)
+        above.append((torch.stack([third.mean(dim=(1, 2)) for third in thirds], dim=1) - low) / (high - low))
+    above.append(torch.zeros_like(above[0]))
+    shares = [upper - lower for upper, lower in pairwise(above)]
+    return (torch.cat(shares, dim=1).clamp(min=0.0) + 1e-5).log()
+
+
+@pytest.mark.parametrize("levels", [TUNED.network.pet_levels, TUNED.network.ct_levels])
+def test_the_histogram_and_its_gradient_are_those_of_a_chain_of_clamps(levels: tuple[float, ...]) -> None:
+    histogram = IntensityHistogram(levels)
+    draws = torch.Generator().manual_seed(0)
+    image = (8 * torch.randn(3, 1, 8, 5, 4, generator=draws, dtype=torch.float64)).requires_grad_()
+    weights = torch.randn(3, histogram.features, generator=draws, dtype=torch.float64)
+    assert torch.allclose(histogram(image), chain_of_clamps(image, levels), atol=1e-10)
+    (gradient,) = torch.autograd.grad((histogram(image) * weights).sum(), image)
+    (expected,) = torch.autograd.grad((chain_of_clamps(image, levels) * weights).sum(), image)
+    assert torch.allclose(gradient, expected, atol=1e-10)
+    assert torch.autograd.gradcheck(histogram, (image[:1, :, :3].detach().requires_grad_(),))
+    together = torch.func.vmap(histogram)(image.detach()[:, None])
+    assert torch.allclose(together[:, 0], histogram(image.detach()))
+
+
+def test_the_histogram_keeps_what_is_no_number() -> None:
+    image = torch.zeros(1, 1, 3, 2, 2)
+    image[0, 0, 1, 0, 0] = torch.nan
+    assert bool(IntensityHistogram((0.0, 1.0, 2.0))(image).isnan().any())
+
+
+def test_dropout_takes_the_mask_that_was_drawn_for_it() -> None:
+    dropout, features = DrawnDropout(0.25, 40), torch.ones(50, 40)
+    dropout.draw(50, torch.Generator().manual_seed(1))
+    first = dropout(features)
+    assert torch.equal(first, dropout(features))
+    assert first.unique().tolist() == pytest.approx([0.0, 4 / 3])
+    assert float((first == 0).float().mean()) == pytest.approx(0.25, abs=0.03)
+    assert torch.equal(dropout.eval()(features), features)
+    assert not dropout.state_dict()
+    assert bool((DrawnDropout(0.5, 40)(features) == 0).any())  # none drawn: torch's own generator
 
 
 def test_standardising_uses_running_values_and_never_the_batch_at_hand() -> None:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..errors import Code, ModelRefused
 from .blocks import ConvolutionBlock, ResidualBlock
+from .histogram import IntensityHistogram
 from .presets import NetworkSettings, Window
 
 if TYPE_CHECKING:
@@ -22,10 +24,6 @@ if TYPE_CHECKING:
 
 ENCODER_STAGES = 4
 """Stages (``down_layers``) of every SegResNet here, from full to an eighth of the resolution."""
-
-BODY_THIRDS = 3
-SHARE_FLOOR = 1e-5
-"""Of an empty bin: two voxels of 75 x 50 x 50."""
 
 POWER_FLOOR = 1e-6
 STANDARD_FLOOR = 1e-3
@@ -52,41 +50,6 @@ def power_means(features: Tensor) -> tuple[Tensor, Tensor]:
     return flat.mean(dim=2), (flat.square().square().mean(dim=2) + POWER_FLOOR) ** 0.25
 
 
-class IntensityHistogram(nn.Module):
-    """How much of each third of the body lies at each intensity: a soft histogram, differentiable and free of weights.
-
-    It works at full resolution, where a convolution would cost ten times as much, and tells small bright lesions from
-    large pale organs before any averaging blends them.
-
-    Parameters
-    ----------
-    levels : tuple of float
-        Centres of the triangular bins, ascending, in units of the normalised image. A voxel between two centres counts
-        for both by its distance; the last bin holds everything above.
-    """
-
-    def __init__(self, levels: tuple[float, ...]) -> None:
-        super().__init__()
-        self.centres = levels
-        self.features = BODY_THIRDS * len(levels)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Logarithms of the shares, [B, 3 x levels], of normalised images [B, 1, K, J, I]."""
-        slices = image.flatten(3).squeeze(1)
-        # Each step is the share of a third above two neighbouring centres; a bin is the difference of two steps.
-        above = [torch.ones((len(image), BODY_THIRDS), dtype=image.dtype, device=image.device)]
-        for low, high in zip(self.centres[:-1], self.centres[1:], strict=True):
-            above.append((_mean_of_thirds(slices.clamp(low, high)) - low) / (high - low))
-        shares = [upper - lower for upper, lower in zip(above, [*above[1:], torch.zeros_like(above[0])], strict=True)]
-        return (torch.cat(shares, dim=1).clamp(min=0.0) + SHARE_FLOOR).log()
-
-
-def _mean_of_thirds(slices: Tensor) -> Tensor:
-    """Mean over each third of the slices [B, K, voxels]: [B, 3]."""
-    thirds = slices.mean(dim=2).tensor_split(BODY_THIRDS, dim=1)
-    return torch.stack([third.mean(dim=1) for third in thirds], dim=1)
-
-
 class RunningStandardise(nn.Module):
     """Features to mean 0 and deviation 1 by running statistics of the training patients.
 
@@ -111,13 +74,42 @@ class RunningStandardise(nn.Module):
         return (features - self.mean) / (self.variance.sqrt() + STANDARD_FLOOR)
 
     def _update(self, features: Tensor) -> None:
-        share = max(1.0 / (int(self.batches) + 1), RUNNING_SHARE)
+        share = (1.0 / (self.batches + 1)).clamp(min=RUNNING_SHARE)  # a tensor: folds side by side count each their own
         shift = features.mean(dim=0) - self.mean
         around = (features - self.mean).square().mean(dim=0)
         updated = (1 - share) * self.variance + share * around - (share * shift).square()
         self.variance.copy_(updated.clamp(min=0.0))
         self.mean.add_(share * shift)
         self.batches.add_(1)
+
+
+class DrawnDropout(nn.Module):
+    """Dropout whose mask is drawn from outside, so that a fold drops the same features in whatever company it trains.
+
+    Parameters
+    ----------
+    share : float
+        Of the features that is dropped.
+    features : int
+    """
+
+    kept: Tensor
+
+    def __init__(self, share: float, features: int) -> None:
+        super().__init__()
+        self.share, self.features = share, features
+        self.register_buffer("kept", torch.ones(()), persistent=False)
+
+    def draw(self, rows: int, generator: torch.Generator) -> None:
+        """Draw the mask of the next training step for so many patients."""
+        drawn = torch.rand((rows, self.features), generator=generator) >= self.share
+        self.kept = (drawn / (1.0 - self.share)).to(self.kept.device)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Drop features [B, F] in training; without a drawn mask by torch's own generator."""
+        if not self.training or self.share == 0.0:
+            return features
+        return features * self.kept if self.kept.ndim else functional.dropout(features, self.share)
 
 
 class ImageEncoder(nn.Module):
@@ -140,11 +132,15 @@ class ImageEncoder(nn.Module):
             # Without normalisation layers: they would take away how much there is, and keep only where.
             stages += [ResidualBlock(narrower, wider, stride=2), nn.ReLU()]
         self.stages = nn.Sequential(*stages)
+        # oneDNN differentiates convolutions of few channels twice as fast with the channels last.
+        self.stages.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.pool = PowerMeanPool()
         self.histogram = IntensityHistogram(levels) if levels else None
         features = 2 * settings.widths[-1] + (0 if self.histogram is None else self.histogram.features)
         self.head = nn.Sequential(
-            RunningStandardise(features), nn.Dropout(settings.feature_dropout), nn.Linear(features, settings.embedding)
+            RunningStandardise(features),
+            DrawnDropout(settings.feature_dropout, features),
+            nn.Linear(features, settings.embedding),
         )
 
     def forward(self, image: Tensor) -> Tensor:
@@ -277,7 +273,7 @@ class PretrainedCtEncoder(nn.Module):
         self.pool = PowerMeanPool()
         self.head = nn.Sequential(
             RunningStandardise(2 * encoder.channels),
-            nn.Dropout(settings.feature_dropout),
+            DrawnDropout(settings.feature_dropout, 2 * encoder.channels),
             nn.Linear(2 * encoder.channels, settings.embedding),
         )
 

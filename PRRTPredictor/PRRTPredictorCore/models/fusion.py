@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Code, ModelRefused
-from .encoders import ImageEncoder, PretrainedCtEncoder, PretrainedEncoder
+from .encoders import DrawnDropout, ImageEncoder, PretrainedCtEncoder, PretrainedEncoder
 from .presets import Preset
 from .registry import ModelSpec
 
@@ -72,11 +72,17 @@ class FusionNetwork(nn.Module):
         self.hidden = nn.Sequential(
             nn.Linear(fused, first),
             nn.GELU(),
-            nn.Dropout(size.dropout),
+            DrawnDropout(size.dropout, first),
             nn.Linear(first, second),
             nn.GELU(),
         )
-        self.output = nn.Sequential(nn.Dropout(size.dropout), nn.Linear(second, 1))
+        self.output = nn.Sequential(DrawnDropout(size.dropout, second), nn.Linear(second, 1))
+
+    def draw_dropout(self, rows: int, generator: torch.Generator) -> None:
+        """Draw what the next training step of so many patients drops."""
+        for module in self.modules():
+            if isinstance(module, DrawnDropout):
+                module.draw(rows, generator)
 
     @property
     def trainable_stages(self) -> int:

@@ -165,25 +165,26 @@ class FoldInputs:
     ) -> Tensor | None:
         if store is None:
             return None
-        images = torch.stack([store.crop(p, shift) for p, shift in zip(positions, shifts, strict=True)])
-        if augment and self._settings.scale_sd:
-            factors = 1 + self._settings.scale_sd * torch.randn(len(images), 1, 1, 1, generator=self._generator)
-            images *= factors
-        if augment and self._noise is not None:
-            for image in images:
-                image += self._noise_like(image)
+        crops = [store.crop(position, shift) for position, shift in zip(positions, shifts, strict=True)]
+        if not augment:
+            return torch.stack(crops).unsqueeze(1).to(self._device)
+        spread = self._settings.scale_sd
+        factors = 1 + spread * torch.randn(len(crops), generator=self._generator) if spread else torch.ones(len(crops))
+        images = crops[0].new_empty((len(crops), *crops[0].shape))
+        for image, crop, factor in zip(images, crops, factors.tolist(), strict=True):
+            # One pass over each image: it is crop * factor + noise.
+            torch.add(self._noise_like(crop), crop, alpha=factor, out=image)
         return images.unsqueeze(1).to(self._device)
 
     def _noise_like(self, image: Tensor) -> Tensor:
-        """A stretch of the noise bank, repeated where the image is larger than the bank."""
+        """A stretch of the noise bank, from its beginning again where it ends."""
         if self._noise is None:
-            return torch.zeros_like(image)
+            return image.new_zeros(())
         start = int(torch.randint(0, len(self._noise), (1,), generator=self._generator))
-        voxels = image.numel()
-        if start + voxels <= len(self._noise):
-            return self._noise[start : start + voxels].view(image.shape)
-        repeats = -(-(start + voxels) // len(self._noise))
-        return self._noise.repeat(repeats)[start : start + voxels].view(image.shape)
+        stretch = self._noise[start : start + image.numel()]
+        while len(stretch) < image.numel():
+            stretch = torch.cat((stretch, self._noise[: image.numel() - len(stretch)]))
+        return stretch.view(image.shape)
 
 
 def inner_split(

@@ -155,6 +155,7 @@ class _Trainer:
         for start in range(0, len(order), self.preset.batch_size):
             stop_if_asked()
             batch = self.inputs.batch(order[start : start + self.preset.batch_size].tolist(), augment=augment)
+            self.network.draw_dropout(len(batch.y), self.generator)
             loss = self._loss(batch)
             if not math.isfinite(float(loss.detach())):
                 return False
@@ -213,8 +214,7 @@ class WeightAverage:
         self._steps += 1
         share = max(1.0 - self._share_kept, 1.0 / self._steps) if self._share_kept else 1.0
         with torch.no_grad():
-            for average, weight in zip(self._average, self._weights, strict=True):
-                average.lerp_(weight, share)
+            torch._foreach_lerp_(self._average, [*self._weights], share)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -235,7 +235,7 @@ class WeightAverage:
 def make_optimiser(settings: OptimiserSettings, weights: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
     """Adam couples its weight decay to the gradient (L2), AdamW does not."""
     kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
-    return kind(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    return kind(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
 
 
 def make_schedule(
