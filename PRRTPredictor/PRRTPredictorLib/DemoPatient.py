@@ -10,7 +10,8 @@ from typing import Any
 
 from PRRTPredictorCore.cohort.synthetic.cohort import make_patient
 from PRRTPredictorCore.cohort.synthetic.plan import SyntheticConfig, plan_cohort
-from PRRTPredictorCore.dicom.headers import open_file, text
+from PRRTPredictorCore.dicom.headers import open_file
+from PRRTPredictorCore.dicom.values import text
 from PRRTPredictorCore.errors import Code, RunFailed
 from PRRTPredictorCore.files import cannot_write
 from PRRTPredictorCore.progress import Progress, silent

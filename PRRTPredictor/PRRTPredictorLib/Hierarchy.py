@@ -13,7 +13,8 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from PRRTPredictorCore.dicom.headers import open_file, text
+from PRRTPredictorCore.dicom.headers import open_file
+from PRRTPredictorCore.dicom.values import text
 from PRRTPredictorCore.errors import Code, DicomRefused
 from PRRTPredictorCore.records import LoadedSeries
 from PRRTPredictorLib.Volumes import mrml

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from PRRTPredictorCore.dicom.frames import FrameStack
-from PRRTPredictorCore.dicom.headers import number, text
 from PRRTPredictorCore.dicom.scan import SeriesScan
+from PRRTPredictorCore.dicom.values import number, text
 from PRRTPredictorCore.errors import Code, DicomRefused, GeometryRefused, InputRefused
 from PRRTPredictorLib.Hierarchy import INSTANCE_UIDS_ATTRIBUTE, itemsOf, removeItems
 from PRRTPredictorLib.Volumes import (

@@ -15,10 +15,11 @@ import numpy as np
 
 from PRRTPredictorCore.dicom.decoding import can_decode
 from PRRTPredictorCore.dicom.frames import FrameStack, decode
-from PRRTPredictorCore.dicom.headers import flat_headers, open_file, text
+from PRRTPredictorCore.dicom.headers import flat_headers, open_file
 from PRRTPredictorCore.dicom.scan import SeriesScan, scan_series, series_name
 from PRRTPredictorCore.dicom.series import check_geometry, ct_of_stack, loaded_series, require_hounsfield
 from PRRTPredictorCore.dicom.suv import pet_of_stack, suv_scale
+from PRRTPredictorCore.dicom.values import text
 from PRRTPredictorCore.errors import Code, DicomRefused, InputRefused, PRRTError
 from PRRTPredictorCore.progress import Progress, silent
 from PRRTPredictorCore.records import MODALITY_NAMES, LoadedSeries, Modality, Notice, PetCtPair, Unit

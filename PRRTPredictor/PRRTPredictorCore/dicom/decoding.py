@@ -1,8 +1,8 @@
 """Stored pixel values: where they lie in a file, whether they are all there, and how they are decoded.
 
-Native pixels are read straight from their place in the file; compressed ones go through pydicom's decoders (gdcm,
-pyjpegls, pylibjpeg-openjpeg, pillow), and the JPEG processes that pydicom leaves out through GDCM itself. What a header
-announces is held against the bytes that are there before any memory is asked for.
+Native pixels are read straight from their place in the file; compressed ones go through :mod:`.swift` where they can,
+else through pydicom's decoders (gdcm, pyjpegls, pylibjpeg-openjpeg, pillow), and the JPEG processes that pydicom leaves
+out through GDCM itself. What a header announces is held against the bytes that are there before memory is asked for.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from pydicom.uid import (
 )
 
 from ..errors import Code, DicomRefused
-from .headers import HEADER_ERRORS, DicomFile, frame_count, number, shown, text, truncated
+from .headers import DicomFile, frame_count, shown, truncated
+from .swift import has_swift_decoder, swift_frame
+from .values import HEADER_ERRORS, number, text
 
 _NATIVE: dict[str, str] = {ImplicitVRLittleEndian: "<", ExplicitVRLittleEndian: "<", ExplicitVRBigEndian: ">"}
 _JPEG_BY_GDCM = frozenset(
@@ -54,6 +56,8 @@ class PixelSource:
         Byte of the first pixel for native data; None where the data must be decoded.
     bits_stored, high_bit : int
         As in (0028,0101) and (0028,0102).
+    fragments_at : int or None
+        Byte of the first item of compressed data; None where the data are native or deflated.
     signed : bool
         Pixel Representation (0028,0103) is 1.
     """
@@ -68,6 +72,7 @@ class PixelSource:
     high_bit: int
     signed: bool
     offset: int | None
+    fragments_at: int | None = None
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -79,6 +84,11 @@ class PixelSource:
     def frame_bytes(self) -> int:
         """Decoded bytes of one frame."""
         return self.rows * self.columns * self.bits_allocated // 8
+
+    @property
+    def can_share_time(self) -> bool:
+        """Whether other files can be decoded in other threads meanwhile: Python's lock is let go."""
+        return self.offset is not None or (self.frames == 1 and has_swift_decoder(self.transfer_syntax))
 
 
 def locate_pixels(file: DicomFile) -> PixelSource:
@@ -117,7 +127,7 @@ def locate_pixels(file: DicomFile) -> PixelSource:
         if length != _UNDEFINED_LENGTH:
             raise _unreadable(path, "The pixel data are announced as compressed, but not stored so.")
         _check_compression(source, file.size - value_offset)
-        return source
+        return replace(source, fragments_at=value_offset)
     needed = source.frame_bytes * source.frames
     available = min(length, file.size - value_offset)
     if length == _UNDEFINED_LENGTH or available < needed:
@@ -225,15 +235,14 @@ def _unreadable(path: Path, message: str, remedy: str = "Export the series again
 
 
 def _native_frames(source: PixelSource) -> Iterator[NDArray[Any]]:
-    pixels = source.rows * source.columns
     try:
         with source.path.open("rb") as stream:
             stream.seek(source.offset or 0)
             for _ in range(source.frames):
-                values = np.fromfile(stream, dtype=source.dtype, count=pixels)
-                if values.size != pixels:
+                values = np.empty((source.rows, source.columns), source.dtype)
+                if stream.readinto(values.data.cast("B")) != values.nbytes:
                     raise truncated(source.path, "The file ends before its pixel data do.")
-                yield values.reshape(source.rows, source.columns)
+                yield values
     except OSError as error:
         raise _unreadable(
             source.path, "The file can no longer be read.", "Check the disk or network folder it lies on."
@@ -241,6 +250,13 @@ def _native_frames(source: PixelSource) -> Iterator[NDArray[Any]]:
 
 
 def _decoded_frames(source: PixelSource) -> Iterator[NDArray[Any]]:
+    if source.can_share_time and source.fragments_at is not None:
+        swift = swift_frame(
+            source.path, source.fragments_at, source.transfer_syntax, (source.rows, source.columns), source.dtype
+        )
+        if swift is not None:
+            yield swift
+            return
     try:
         dataset = dcmread(source.path)
         if "PixelData" not in dataset:
@@ -250,8 +266,8 @@ def _decoded_frames(source: PixelSource) -> Iterator[NDArray[Any]]:
             return
         decoder = get_decoder(UID(source.transfer_syntax))
         # CharLS by way of pyjpegls takes two thirds of the time that it takes by way of GDCM.
-        swift = "pyjpegls" if "pyjpegls" in decoder.available_plugins else ""
-        for frame, _ in decoder.iter_array(dataset, raw=True, decoding_plugin=swift):
+        plugin = "pyjpegls" if "pyjpegls" in decoder.available_plugins else ""
+        for frame, _ in decoder.iter_array(dataset, raw=True, decoding_plugin=plugin):
             yield frame
     except _DECODER_ERRORS as error:
         raise _unreadable(

@@ -6,7 +6,9 @@ picks the image slices and orders them; :func:`decode` reads the pixels into one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,14 @@ from ..errors import Code, DicomRefused
 from ..progress import Progress, silent
 from ..records import MODALITY_NAMES, Modality
 from .decoding import stored_frames
-from .headers import files_of, flat_headers, number, open_files, shown, without_warnings
+from .headers import files_of, flat_headers, open_files, shown, without_warnings
 from .scan import FramePlace, SeriesScan, Source, scan_series
+from .values import number
 
 __all__ = ["FrameStack", "SeriesScan", "Source", "decode", "read_frames", "read_headers", "scan_series"]
 
 _INT16 = np.iinfo(np.int16)
+_BATCH = 8  # files that a thread takes at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,19 +93,48 @@ def decode(scan: SeriesScan, progress: Progress = silent) -> FrameStack:
     )
     first = scan.places[0].source
     values = np.empty((len(scan.places), first.rows, first.columns), np.int16 if whole else np.float32)
-    by_file: dict[Path, list[int]] = {}
-    for k, place in enumerate(scan.places):
-        by_file.setdefault(place.source.path, []).append(k)
-    # One thread: the decoders hold Python's lock, and native slices are read as fast as memory takes them.
+
+    def read(slices: Sequence[int]) -> None:
+        for k, stored in zip(slices, stored_frames(scan.places[slices[0]].source), strict=True):
+            _rescale_into(values[k], stored, *rescales[k])
+
+    by_file = _slices_by_file(scan)
+    # Decoders that hold Python's lock would only get in each other's way.
+    share_time = all(place.source.can_share_time for place in scan.places)
     with without_warnings():
-        for done, slices in enumerate(by_file.values(), start=1):
-            slices.sort(key=lambda k: scan.places[k].index)
-            for k, stored in zip(slices, stored_frames(scan.places[slices[0]].source), strict=True):
-                _rescale_into(values[k], stored, *rescales[k])
+        for done in _each(read, by_file, _cores() if share_time else 1):
             progress(f"{MODALITY_NAMES[scan.modality]} pixels", done, len(by_file))
     return FrameStack(
         values, scan.positions_lps, scan.row_direction, scan.column_direction, scan.pixel_spacing_mm, scan.headers
     )
+
+
+def _slices_by_file(scan: SeriesScan) -> list[list[int]]:
+    """Slices of each file in the order of its frames."""
+    by_file: dict[Path, list[int]] = {}
+    for k, place in enumerate(scan.places):
+        by_file.setdefault(place.source.path, []).append(k)
+    return [sorted(slices, key=lambda k: scan.places[k].index) for slices in by_file.values()]
+
+
+def _each(work: Callable[[Sequence[int]], None], tasks: Sequence[Sequence[int]], threads: int) -> Iterator[int]:
+    """Do all tasks, in threads; yields how many are done. The first failure in their order is raised."""
+
+    def work_on(batch: Sequence[Sequence[int]]) -> int:
+        for task in batch:
+            work(task)
+        return len(batch)
+
+    batches = [tasks[start : start + _BATCH] for start in range(0, len(tasks), _BATCH)]
+    done = 0
+    with ThreadPoolExecutor(max(min(threads, len(batches)), 1)) as pool:
+        for count in pool.map(work_on, batches):
+            done += count
+            yield done
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _rescale(place: FramePlace) -> tuple[float, float]:

@@ -1,45 +1,26 @@
-"""DICOM headers: files opened without their pixels, multi-frame headers flattened, values read without surprises."""
+"""DICOM headers: files opened without their pixels, multi-frame headers flattened."""
 
 from __future__ import annotations
 
-import math
+import os
 import re
-import struct
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
-from typing import Any
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.multival import MultiValue
+from pydicom.errors import InvalidDicomError
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import BaseTag, Tag
 
 from ..errors import Code, DicomRefused
 from ..progress import Progress, silent
-
-HEADER_ERRORS = (
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    NotImplementedError,
-    RecursionError,
-    EOFError,
-    OSError,
-    struct.error,
-    zlib.error,
-    BytesLengthException,
-    InvalidDicomError,
-)
-"""Everything that pydicom raises on bytes that are not what they claim to be."""
+from .plain import HEADER_BYTES, plain_header
+from .values import HEADER_ERRORS, items, number, text
 
 _SHARED_GROUPS = Tag("SharedFunctionalGroupsSequence")
 _PER_FRAME_GROUPS = Tag("PerFrameFunctionalGroupsSequence")
@@ -146,10 +127,16 @@ def open_file(path: Path) -> DicomFile | None:
         TRUNCATED where it is too short to be one, NOT_DICOM where it is none, or is damaged.
     """
     try:
-        with path.open("rb") as file, without_warnings():
-            size = path.stat().st_size
+        with path.open("rb", buffering=HEADER_BYTES) as file, without_warnings():
+            size = os.fstat(file.fileno()).st_size
             if size < _PREAMBLE_BYTES and _claims_to_be_dicom(path):
                 raise truncated(path, "The file is empty." if size == 0 else "The file ends before its header.")
+            start = file.read(HEADER_BYTES)
+            plain = plain_header(start)
+            if plain is not None:
+                header, offset = plain
+                return DicomFile(path, header, offset, start[offset : offset + 12], size)
+            file.seek(0)
             header = dcmread(file, stop_before_pixels=True)
             return DicomFile(path, header, file.tell(), file.read(12), size)
     except InvalidDicomError as error:
@@ -301,63 +288,3 @@ def _add_classic_names(frame: Dataset) -> None:
         frame.ActualFrameDuration = str(round(duration))
     if "FrameType" in frame:
         frame.ImageType = frame.FrameType
-
-
-# --- values -----------------------------------------------------------------------------------------------------------
-
-
-def value_of(header: Dataset, keyword: str) -> Any:
-    """Value of an element by keyword; None where it is absent, empty or cannot be understood."""
-    try:
-        value = header.get(keyword)
-    except HEADER_ERRORS:
-        return None
-    return None if value is None or value == "" else value
-
-
-def text(header: Dataset, keyword: str) -> str:
-    """Value as stripped text, several values joined by a backslash; empty where absent."""
-    value = value_of(header, keyword)
-    if value is None:
-        return ""
-    if isinstance(value, MultiValue):
-        return "\\".join(str(part) for part in value).strip()
-    return str(value).strip()
-
-
-def numbers(header: Dataset, keyword: str, count: int | None = None) -> tuple[float, ...] | None:
-    """Value as finite numbers; None where absent, not finite, no numbers, or not ``count`` of them."""
-    value = value_of(header, keyword)
-    if value is None:
-        return None
-    try:
-        parts = tuple(float(part) for part in value) if isinstance(value, (MultiValue, list)) else (float(value),)
-    except HEADER_ERRORS:
-        return None
-    if not all(math.isfinite(part) for part in parts) or (count is not None and len(parts) != count):
-        return None
-    return parts
-
-
-def number(header: Dataset, keyword: str) -> float | None:
-    """Single finite number; None where absent or anything else."""
-    parts = numbers(header, keyword, 1)
-    return None if parts is None else parts[0]
-
-
-def items(header: Dataset, keyword: str) -> tuple[Dataset, ...]:
-    """Items of a sequence; none where it is absent or no sequence."""
-    value = value_of(header, keyword)
-    return tuple(value) if isinstance(value, DicomSequence) else ()
-
-
-def day(header: Dataset, *keywords: str) -> date | None:
-    """First of the named dates that is one (DA, also the old form 1999.12.31)."""
-    for keyword in keywords:
-        digits = text(header, keyword).replace(".", "")[:8]
-        if re.fullmatch(r"\d{8}", digits):
-            try:
-                return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
-            except ValueError:
-                continue
-    return None

@@ -9,9 +9,10 @@ from ..errors import Code, DicomRefused
 from ..progress import Progress, silent
 from ..records import LeftOut, SeriesSource, StudyIndex
 from .database import DatabaseSeries, database_files, is_database, read_database
-from .headers import files_of, open_files, shown, text
+from .headers import files_of, open_files, shown
 from .index_facts import gather
 from .pairing import pair_series
+from .values import text
 
 _PAIRED_MODALITIES = frozenset({"PT", "CT", ""})
 

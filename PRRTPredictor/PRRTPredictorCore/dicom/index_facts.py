@@ -14,9 +14,10 @@ from pydicom.dataset import Dataset
 from ..errors import DicomRefused
 from ..progress import Progress, silent
 from ..records import LeftOut, SeriesRecord
-from .headers import DicomFile, day, flat_headers, numbers, open_file, text
+from .headers import DicomFile, flat_headers, open_file
 from .scan import refuse_cut
 from .suv_clock import acquisition_moments, parse_time
+from .values import day, numbers, text
 
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 

@@ -22,10 +22,10 @@ from datetime import date
 
 from ..errors import Code, SuvRefused
 from ..records import LeftOut, Notice, PetCtPair, StudyIndex
-from .headers import text
 from .index_facts import SeriesFacts, is_localizer
 from .scan import PET_AND_CT_CLASSES
 from .suv import suv_scale
+from .values import text
 
 _FEWEST_SLICES = 3
 _PARALLEL = 0.9

@@ -20,7 +20,8 @@ from ..progress import Progress, silent
 from ..records import MODALITY_NAMES, Modality
 from .decoding import PixelSource, locate_pixels
 from .geometry import orthonormal, slice_normal
-from .headers import DicomFile, files_of, flat_headers, number, numbers, open_files, shown, text, truncated
+from .headers import DicomFile, files_of, flat_headers, open_files, shown, truncated
+from .values import number, numbers, text
 
 Source = Path | str | Sequence[Path]
 
@@ -201,7 +202,9 @@ def _frame_headers(file: DicomFile, pixels: PixelSource) -> tuple[Dataset, ...]:
 def _in_spatial_order(places: Sequence[FramePlace], modality: Modality) -> SeriesScan:
     _refuse_localizers(places)
     _require_same(places, "image size", [(place.source.rows, place.source.columns) for place in places])
-    orientations = np.array([np.concatenate(orthonormal(_orientation(place))) for place in places])
+    written = [_orientation(place) for place in places]
+    directions = {orientation: np.concatenate(orthonormal(orientation)) for orientation in dict.fromkeys(written)}
+    orientations = np.array([directions[orientation] for orientation in written])
     if np.abs(orientations - orientations[0]).max() > _ORIENTATION_TOLERANCE:
         raise _unlike("orientation", places[int(np.abs(orientations - orientations[0]).max(axis=1).argmax())])
     spacings = np.array([_pixel_spacing(place) for place in places])

@@ -15,9 +15,9 @@ from ..progress import Progress, silent
 from ..records import Acquisition, LoadedSeries, Modality, Notice, Unit, Volume, YesNo
 from .frames import FrameStack, SeriesScan, Source, decode, scan_series
 from .geometry import SAME_POSITION_MM, SliceGrid, affine, even_grid, resample_slices, slice_normal
-from .headers import day, items, number, text
 from .scan import series_name
 from .suv_tracer import tracer_of
+from .values import day, items, number, text
 
 _NO_CONTRAST = re.compile(r"(NONE|NO|N|NIL|WITHOUT.*|NATIVE?|NO[ _-]?CONTRAST.*|NON[ _-]?CONTRAST.*|0)", re.IGNORECASE)
 _MOMENTS = (

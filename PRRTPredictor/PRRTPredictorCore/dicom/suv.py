@@ -18,7 +18,6 @@ from ..errors import Code
 from ..progress import Progress, silent
 from ..records import LoadedSeries, Notice, SuvReport
 from .frames import FrameStack, Source, decode, scan_series
-from .headers import number, text
 from .series import check_geometry, loaded_series, to_volume
 from .suv_body import NORMALISING_MASS_KG, to_body_weight
 from .suv_clock import acquisition_moments, frame_durations_s
@@ -35,8 +34,9 @@ from .suv_times import (
 )
 from .suv_tracer import tracer_notices, tracer_of
 from .suv_units import stored_unit
-from .suv_values import Headers, element, injections, refused, shared_text
+from .suv_values import Headers, SeriesHeaders, element, injections, refused, shared_text
 from .suv_worthy import require_attenuation_corrected, require_pet
+from .values import number, text
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +126,7 @@ def suv_scale(headers: Sequence[Dataset]) -> SuvScale:
     """
     if not headers:
         raise refused(Code.NOT_PET, "There are no slices.", "", "Choose the folder of a PET series.")
+    headers = SeriesHeaders(headers)
     require_pet(headers)
     require_attenuation_corrected(headers)
     _require_rescale(headers)

@@ -8,8 +8,8 @@ from datetime import date, datetime, time, timedelta, timezone
 from pydicom.dataset import Dataset
 
 from ..errors import Code
-from .headers import day, number, text
 from .suv_values import Headers, element, refused, shared_text
+from .values import day, number, text
 
 LONGEST_NIGHT_S = 12 * 3600.0
 """A time without date is taken for the day before or after only where it then lies within this of its neighbour."""

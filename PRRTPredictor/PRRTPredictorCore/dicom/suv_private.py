@@ -8,7 +8,7 @@ from functools import cache
 
 from pydicom.dataset import Dataset
 
-from .headers import HEADER_ERRORS
+from .values import HEADER_ERRORS
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from datetime import datetime, time, timedelta
 
 from ..errors import Code
 from ..records import Notice
-from .headers import day, number
 from .suv_clock import (
     LONGEST_NIGHT_S,
     acquisition_moments,
@@ -24,6 +23,7 @@ from .suv_clock import (
 )
 from .suv_private import GE_SCAN_DATETIME, private_text
 from .suv_values import Headers, element, refused, shared, shared_text
+from .values import day, number
 
 CLOCK_TOLERANCE_S = 1.0
 """Times are written with or without fractions of a second."""

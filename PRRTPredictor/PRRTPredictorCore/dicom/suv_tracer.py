@@ -12,8 +12,8 @@ from functools import cache, lru_cache
 from pydicom.dataset import Dataset
 
 from ..records import Notice
-from .headers import items, number, text
 from .suv_private import GE_RADIONUCLIDE, GE_TRACER, private_text
+from .values import items, number, text
 
 HALF_LIFE_TOLERANCE = 0.05
 """Relative; scanners write Ga-68 as 4056 to 4098 s and F-18 as 6584 to 6588 s."""

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from ..errors import Code
-from .headers import items, number, text
 from .suv_values import Headers, element, refused, shared, shared_text
+from .values import items, number, text
 
 SUPPORTED_UNITS = frozenset({"BQML", "GML", "CM2ML", "CNTS"})
 _MULTI_FRAME_PET = frozenset({"1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1"})

@@ -3,17 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from functools import cached_property
+from typing import Any, TypeVar
 
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import Tag
 
 from ..errors import Code, SuvRefused
-from .headers import items, number, text
+from .values import items, number, text
 
 Value = TypeVar("Value")
 Headers = Sequence[Dataset]
+
+_OF_THE_SLICE = frozenset(
+    int(Tag(keyword))
+    for keyword in (
+        "SOPInstanceUID",
+        "InstanceCreationTime",
+        "ContentDate",
+        "ContentTime",
+        "AcquisitionDate",
+        "AcquisitionTime",
+        "AcquisitionDateTime",
+        "TriggerTime",
+        "ActualFrameDuration",
+        "FrameReferenceTime",
+        "InstanceNumber",
+        "ImageIndex",
+        "ImagePositionPatient",
+        "SliceLocation",
+        "SmallestImagePixelValue",
+        "LargestImagePixelValue",
+        "WindowCenter",
+        "WindowWidth",
+        "RescaleSlope",
+        "PrimaryPromptsCountsAccumulated",
+        "SecondaryCountsAccumulated",
+        "SliceSensitivityFactor",
+        "DecayFactor",
+        "DoseCalibrationFactor",
+        "ScatterFractionFactor",
+        "DeadTimeFactor",
+    )
+)
+"""Elements in which the slices of one acquisition may differ, and which are never asked to be shared."""
+
+
+class SeriesHeaders(tuple[Dataset, ...]):
+    """The headers of a series, one a slice, with those that tell something about the whole series for themselves."""
+
+    @cached_property
+    def kinds(self) -> tuple[Dataset, ...]:
+        """One header for all that are equal, byte by byte, in everything but what belongs to the slice.
+
+        What holds for each of them holds for every slice; mostly there is one.
+        """
+        return _kinds(self)
+
+
+def kinds(headers: Headers) -> tuple[Dataset, ...]:
+    """As :attr:`SeriesHeaders.kinds`."""
+    return headers.kinds if isinstance(headers, SeriesHeaders) else _kinds(headers)
+
+
+def _kinds(headers: Headers) -> tuple[Dataset, ...]:
+    # Frames of a multi-frame object may share one header; comparing it once is enough.
+    distinct = {id(header): header for header in headers}.values()
+    return tuple({_written(header, _OF_THE_SLICE): header for header in distinct}.values())
+
+
+def _written(header: Dataset, passed_over: frozenset[int] = frozenset()) -> tuple[Any, ...]:
+    """The elements of a header as they were written, for comparing."""
+    return tuple(
+        (element.tag, element.VR, value if isinstance(value := element.value, bytes) else _comparable(value))
+        for element in header.values()
+        if element.tag not in passed_over
+    )
+
+
+def _comparable(value: Any) -> Any:
+    return tuple(_written(item) for item in value) if isinstance(value, DicomSequence) else repr(value)
 
 
 def element(*keywords: str) -> str:
@@ -35,9 +106,7 @@ def shared(headers: Headers, read: Callable[[Dataset], Value], code: Code, where
     SuvRefused
         ``code`` where the slices differ: then they were not measured together, or the header was tampered with.
     """
-    # Frames of a multi-frame object may share one header; reading it once is enough.
-    distinct = {id(header): header for header in headers}.values()
-    found = {read(header) for header in distinct}
+    found = {read(header) for header in kinds(headers)}
     if len(found) > 1:
         raise refused(
             code,
@@ -59,7 +128,7 @@ def shared_number(headers: Headers, keyword: str, code: Code) -> float | None:
 
 
 def injections(headers: Headers) -> tuple[Dataset, ...]:
-    """The injection as each slice tells it: one item of Radiopharmaceutical Information Sequence a slice.
+    """The injection as the slices tell it: the item of Radiopharmaceutical Information Sequence of each kind of slice.
 
     Raises
     ------
@@ -67,7 +136,7 @@ def injections(headers: Headers) -> tuple[Dataset, ...]:
         SUV_DOSE where there is none, or several.
     """
     found = []
-    for header in headers:
+    for header in kinds(headers):
         told = items(header, "RadiopharmaceuticalInformationSequence")
         if len(told) != 1:
             raise refused(

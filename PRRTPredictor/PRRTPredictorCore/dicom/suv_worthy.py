@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydicom.dataset import Dataset
 
 from ..errors import Code
-from .headers import items, number, text
 from .suv_tracer import NUCLIDES, Tracer, tracer_of
-from .suv_values import Headers, element, refused, shared
+from .suv_values import Headers, element, kinds, refused, shared
+from .values import items, number, text
 
 _NUCLEAR_MEDICINE_IMAGE = "1.2.840.10008.5.1.4.1.1.20"
 _GAMMA_CAMERA_COLLIMATORS = frozenset({"PARA", "PINH", "FANB", "CONE", "SLNT", "ASTG", "DIVG"})
@@ -24,7 +24,7 @@ def require_pet(headers: Headers) -> None:
         NOT_PET for another modality, a SPECT stored as PET (its radionuclide, half-life, collimator or energy window
         tells), a transmission scan, or a projection.
     """
-    for header in {id(header): header for header in headers}.values():
+    for header in kinds(headers):
         reason = _why_no_pet(header)
         if reason:
             raise refused(

@@ -1,0 +1,84 @@
+"""JPEG-LS and JPEG 2000 by decoders that let go of Python's lock, so that slices can be decoded side by side.
+
+Only what is beyond doubt is decoded here, and only where imagecodecs is installed: one whole frame of exactly the size
+and type that the header announces. Everything else, and whatever is damaged, is left to pydicom's decoders.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.encaps import generate_frames
+from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGLSLossless, JPEGLSNearLossless
+
+from .values import HEADER_ERRORS
+
+_JPEG_LS = frozenset({str(JPEGLSLossless), str(JPEGLSNearLossless)})
+_JPEG_2000 = frozenset({str(JPEG2000Lossless), str(JPEG2000)})
+_SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
+_END_OF_CODESTREAM = b"\xff\xd9"
+
+
+@cache
+def _is_installed() -> bool:
+    try:
+        import imagecodecs  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def has_swift_decoder(transfer_syntax: str) -> bool:
+    """Whether frames of a transfer syntax can be decoded side by side in threads."""
+    return transfer_syntax in _JPEG_LS | _JPEG_2000 and _is_installed()
+
+
+def swift_frame(
+    path: Path, fragments_at: int, transfer_syntax: str, shape: tuple[int, int], dtype: np.dtype[Any]
+) -> NDArray[Any] | None:
+    """Decode the only frame of a file.
+
+    Parameters
+    ----------
+    fragments_at : int
+        Byte at which the Basic Offset Table's item starts.
+    shape : two ints
+        Rows and columns as the header announces them.
+    dtype : dtype
+        The stored values' type as the header announces it.
+
+    Returns
+    -------
+    ndarray or None
+        None where the frame is not exactly what was announced, or cannot be decoded: pydicom has to look at it.
+    """
+    try:
+        with path.open("rb") as stream:
+            stream.seek(fragments_at)
+            stored = stream.read()
+        if not stored.endswith(_SEQUENCE_DELIMITER):
+            return None  # cut, or followed by something
+        frames = list(generate_frames(stored, number_of_frames=1))
+        # A codestream that is cut must not pass for one that decodes to the part that is left.
+        if len(frames) != 1 or not frames[0].rstrip(b"\0").endswith(_END_OF_CODESTREAM):
+            return None
+        return _decoded(frames[0], transfer_syntax, shape, dtype)
+    except (*HEADER_ERRORS, RuntimeError, MemoryError, ImportError):
+        return None
+
+
+def _decoded(codestream: bytes, transfer_syntax: str, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
+    import imagecodecs
+
+    # The decoders refuse to write an image of another size or type than that of the array.
+    if transfer_syntax in _JPEG_2000:
+        out = np.empty(shape, dtype)
+        imagecodecs.jpeg2k_decode(codestream, numthreads=1, out=out)
+        return out
+    unsigned = np.empty(shape, f"u{dtype.itemsize}")  # JPEG-LS knows no signs
+    imagecodecs.jpegls_decode(codestream, out=unsigned)
+    return unsigned.view(dtype)

@@ -1,0 +1,123 @@
+"""Values of DICOM headers, read without surprises: what is absent, empty or cannot be understood is None or empty."""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+import zlib
+from datetime import date
+from functools import cache, lru_cache
+from typing import Any
+
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement, convert_raw_data_element
+from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence as DicomSequence
+from pydicom.tag import BaseTag, Tag
+
+HEADER_ERRORS = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    NotImplementedError,
+    RecursionError,
+    EOFError,
+    OSError,
+    struct.error,
+    zlib.error,
+    BytesLengthException,
+    InvalidDicomError,
+)
+"""Everything that pydicom raises on bytes that are not what they claim to be."""
+
+_PLAIN_VRS = frozenset({"AS", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "SL", "SS", "TM", "UI", "UL", "US"})
+"""Value representations whose bytes mean the same whatever else the header says, its character set included."""
+
+
+def value_of(header: Dataset, keyword: str) -> Any:
+    """Value of an element by keyword; None where it is absent, empty or cannot be understood.
+
+    Most elements of a series are the same in all of its files: equal bytes are understood once. The value is shared
+    then, and not to be changed.
+    """
+    tag, usual_vr = _described(keyword)
+    element: Any = header.get_item(tag)
+    if element is None:
+        return None
+    if isinstance(element, RawDataElement) and element.value and (element.VR or usual_vr) in _PLAIN_VRS:
+        value = _understood(tag, element.VR, element.value, element.is_little_endian)
+    else:
+        try:
+            value = header[tag].value
+        except HEADER_ERRORS:
+            return None
+    return None if value is None or value == "" else value
+
+
+@cache
+def _described(keyword: str) -> tuple[BaseTag, str]:
+    """Tag and usual VR of a keyword."""
+    tag = Tag(keyword)
+    return tag, dictionary_VR(tag)
+
+
+@lru_cache(maxsize=8192)
+def _understood(tag: BaseTag, vr: str | None, written: bytes, is_little_endian: bool) -> Any:
+    element = RawDataElement(tag, vr, len(written), written, 0, vr is None, is_little_endian)
+    try:
+        return convert_raw_data_element(element).value
+    except HEADER_ERRORS:
+        return None
+
+
+def text(header: Dataset, keyword: str) -> str:
+    """Value as stripped text, several values joined by a backslash; empty where absent."""
+    value = value_of(header, keyword)
+    if value is None:
+        return ""
+    if isinstance(value, MultiValue):
+        return "\\".join(str(part) for part in value).strip()
+    return str(value).strip()
+
+
+def numbers(header: Dataset, keyword: str, count: int | None = None) -> tuple[float, ...] | None:
+    """Value as finite numbers; None where absent, not finite, no numbers, or not ``count`` of them."""
+    value = value_of(header, keyword)
+    if value is None:
+        return None
+    try:
+        parts = tuple(float(part) for part in value) if isinstance(value, (MultiValue, list)) else (float(value),)
+    except HEADER_ERRORS:
+        return None
+    if not all(math.isfinite(part) for part in parts) or (count is not None and len(parts) != count):
+        return None
+    return parts
+
+
+def number(header: Dataset, keyword: str) -> float | None:
+    """Single finite number; None where absent or anything else."""
+    parts = numbers(header, keyword, 1)
+    return None if parts is None else parts[0]
+
+
+def items(header: Dataset, keyword: str) -> tuple[Dataset, ...]:
+    """Items of a sequence; none where it is absent or no sequence."""
+    value = value_of(header, keyword)
+    return tuple(value) if isinstance(value, DicomSequence) else ()
+
+
+def day(header: Dataset, *keywords: str) -> date | None:
+    """First of the named dates that is one (DA, also the old form 1999.12.31)."""
+    for keyword in keywords:
+        digits = text(header, keyword).replace(".", "")[:8]
+        if re.fullmatch(r"\d{8}", digits):
+            try:
+                return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+            except ValueError:
+                continue
+    return None
