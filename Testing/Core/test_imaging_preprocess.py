@@ -66,6 +66,29 @@ def test_windows_are_those_of_the_rank_filters(size: tuple[int, int, int], order
     np.testing.assert_array_equal(mask, before)
 
 
+def test_air_around_the_patient_changes_nothing() -> None:
+    ct, _ = patient_on_couch()
+    # Lying free on all sides but head and foot, so that the field of view ends within air both times.
+    wide = np.full((SHAPE[0], 150, 170), -1000, dtype=np.float32)
+    wide[:, 9 : 9 + SHAPE[1], 30 : 30 + SHAPE[2]] = ct
+    small, large = body_mask(ct.astype(np.float32), (SPACING,) * 3), body_mask(wide, (SPACING,) * 3)
+    assert small is not None
+    assert large is not None
+    np.testing.assert_array_equal(large[:, 9 : 9 + SHAPE[1], 30 : 30 + SHAPE[2]], small)
+    assert large.sum() == small.sum()
+
+
+def test_without_the_couch_removal_the_sub_voxels_change_nothing() -> None:
+    pet = centred(uptake(), SPACING, "PT")
+    config = PreprocessConfig(shape=(20, 50, 50), remove_couch=False)
+    lying = np.full(SHAPE, -1000, dtype=np.int16)
+    lying[5:9, 20:25, 30:36] = 40  # too small for a body: with the removal switched on, nothing is cut
+    with_search = prepare_study(pet, centred(lying, SPACING, "CT"), replace(config, remove_couch=True))
+    without = prepare_study(pet, centred(lying, SPACING, "CT"), config)
+    assert "NO_BODY" in {notice.code for notice in with_search.notices}
+    np.testing.assert_allclose(without.ct, with_search.ct, atol=1e-3)
+
+
 def test_no_body_no_cut() -> None:
     assert body_mask(np.full(SHAPE, -1000.0, np.float32), (SPACING,) * 3) is None
     lump = np.full(SHAPE, -1000.0, np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +38,25 @@ def body_mask(ct: NDArray[np.float32], spacing_mm: tuple[float, float, float]) -
         None when no body can be found (a phantom, a scan of air): then nothing should be cut away.
     """
     tissue = ct > _TISSUE_HU
-    core = _opened_core(tissue, spacing_mm)
-    parts, count = ndimage.label(core)
+    # Nothing reaches farther than an opening: beyond that, air around all tissue need not be looked at.
+    around = tuple(_extent(tissue, axis, ceil(_THICKNESS_MM / spacing_mm[axis]) + 1) for axis in range(3))
+    body = _body(tissue[around], spacing_mm)
+    if body is None:
+        return None
+    mask = np.zeros_like(tissue)
+    mask[around] = body
+    return mask
+
+
+def _extent(tissue: NDArray[np.bool_], axis: int, margin: int) -> slice:
+    """Where along an axis there is any tissue, with a margin."""
+    found = np.flatnonzero(tissue.any(axis=tuple(other for other in range(3) if other != axis)))
+    return slice(max(0, int(found[0]) - margin), int(found[-1]) + 1 + margin) if len(found) else slice(0, 0)
+
+
+def _body(tissue: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_] | None:
+    """The patient among the tissue, or None."""
+    parts, count = ndimage.label(_opened_core(tissue, spacing_mm))
     if not count:
         return None
     sizes = np.bincount(parts.ravel(), minlength=count + 1)

@@ -145,6 +145,9 @@ def _ct_on_grid(
     ct: Volume, grid: CommonGrid, config: PreprocessConfig
 ) -> tuple[NDArray[np.float32], tuple[Notice, ...]]:
     """CT averaged to the grid, by way of sub-voxels on which the couch is cut away."""
+    direct = None if config.remove_couch else box_in(ct, grid)
+    if direct is not None:
+        return _averaged(ct, grid.shape, direct, config), ()
     model_mm = _voxel_mm(grid.ijk_to_lps)
     factors = [max(1, ceil(size / config.fine_mm)) for size in model_mm]
     fine = _subdivided(grid, factors)
@@ -156,10 +159,8 @@ def _ct_on_grid(
         if body is None:
             notices = (Notice("NO_BODY", "No patient was found on the CT; the couch could not be told apart."),)
         else:
-            values[~body] = config.hu_limits[0]
-    k, j, i = grid.shape
-    blocks = values.reshape(k, factors[0], j, factors[1], i, factors[2])
-    return blocks.mean(axis=(1, 3, 5), dtype=np.float32), notices
+            np.copyto(values, np.float32(config.hu_limits[0]), where=~body)
+    return area_resize(values, grid.shape), notices
 
 
 def _averaged(ct: Volume, shape: tuple[int, int, int], box: Box, config: PreprocessConfig) -> NDArray[np.float32]:

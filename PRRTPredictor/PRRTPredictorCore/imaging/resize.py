@@ -130,9 +130,11 @@ def _reduce(
         raw = array[start : start + step]
         block = clean(raw) if clean else raw.astype(np.float32)
         # Rows first: they are contiguous, and what is left for the columns is some times smaller.
-        for number, plane in enumerate(_over_columns(_over_rows(block, row_bands), column_bands), start):
-            for target in np.flatnonzero(first[:, number]):
-                result[target] += first[target, number] * plane
+        planes = _over_columns(_over_rows(block, row_bands), column_bands)
+        among = first[:, start : start + step]
+        targets = _support(among.T)
+        joined = _over_rows(planes.reshape(1, len(planes), -1), _bands(among[targets]))
+        result[targets] += joined.reshape(-1, *planes.shape[1:])
     if outside:
         inside = covered[0][:, None, None] * covered[1][:, None] * covered[2]
         result += (outside * (1.0 - inside)).astype(np.float32)
@@ -140,7 +142,7 @@ def _reduce(
 
 
 def _support(weights: NDArray[np.floating]) -> slice:
-    """The input voxels that carry any weight."""
+    """The columns (input voxels) that carry any weight."""
     columns = np.flatnonzero(weights.any(axis=0))
     return slice(int(columns[0]), int(columns[-1]) + 1) if len(columns) else slice(0, 0)
 
