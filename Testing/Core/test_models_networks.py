@@ -83,6 +83,20 @@ def test_the_blocks_are_monais() -> None:
         torch.testing.assert_close(built[0](image), built[1](image), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(("kernel", "stride", "size"), [(5, 4, (75, 50, 50)), (5, 3, (12, 11, 10)), (3, 1, (6, 5, 4))])
+def test_the_way_back_to_the_image_is_that_of_the_convolution(kernel: int, stride: int, size: tuple[int, ...]) -> None:
+    torch.manual_seed(2)
+    block = ConvolutionBlock(1, 4, kernel, stride)
+    image = torch.rand(2, 1, *size, requires_grad=True)
+    expected = block(image)
+    towards = torch.rand_like(expected)
+    (by_torch,) = torch.autograd.grad(expected, image, towards)
+    frozen = block.requires_grad_(False)(image)
+    (ours,) = torch.autograd.grad(frozen, image, towards)
+    torch.testing.assert_close(frozen, expected, rtol=0, atol=0)
+    torch.testing.assert_close(ours, by_torch, rtol=1e-5, atol=1e-6)
+
+
 def test_the_small_networks_never_open_monai() -> None:
     script = (
         "import sys; sys.modules['monai'] = None\n"

@@ -134,6 +134,8 @@ class FittedNetwork(nn.Module):
         self.tabular_scaling = TabularScaling(tabular, network.n_tabular) if network.spec.uses_labs else None
         self.register_buffer("recalibration", torch.tensor([1.0, 0.0]))
         self.eval()
+        # It is fitted: whoever asks for a gradient means that of the inputs.
+        self.requires_grad_(False)
 
     @property
     def spec(self) -> ModelSpec:
