@@ -267,11 +267,15 @@ def test_what_is_no_address_is_refused(address: str) -> None:
     assert "tcp://host:port" in refusal.value.remedy
 
 
-@pytest.mark.parametrize("scheme", ["tcp", "tls"])
-def test_a_port_where_no_scheduler_answers_is_refused(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("scheme", "listening"), [("tcp", False), ("tcp", True), ("tls", True)])
+def test_a_port_where_no_scheduler_answers_is_refused(
+    scheme: str, listening: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cluster_room, "CONNECT_SECONDS", 1.0)
-    with socket.socket() as silent:  # bound, but nobody listens
+    with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
+        if listening:  # another service, which accepts and waits
+            silent.listen()
         address = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(InputRefused) as refusal, cluster_workers(address):
             pass

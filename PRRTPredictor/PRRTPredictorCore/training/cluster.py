@@ -8,6 +8,7 @@ does travel are study codes, blood values, outcomes and fitted weights.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -30,6 +31,7 @@ from .worker import WorkerDemand, demand_of_this_machine, fit_on_worker, worker_
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+    from distributed.security import Security
 
     from .engine import FitSettings
 
@@ -237,6 +239,7 @@ def _require_address(address: str) -> None:
 def _connected(address: str) -> Iterator[Client]:
     try:
         from distributed import Client
+        from distributed.security import Security
     except ImportError:
         raise InputRefused(
             Code.DEPENDENCY_MISSING,
@@ -245,15 +248,27 @@ def _connected(address: str) -> Iterator[Client]:
             remedy="Install it here and for every worker: pip install 'prrtpredictor[distributed]'.",
         ) from None
     try:
-        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, TypeError, ValueError) as problem:  # the latter two: tls without certificates
+        security = Security()
+        asyncio.run(_greet(address, security))
+        client = Client(address, security=security, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, asyncio.TimeoutError, TypeError, ValueError, ImportError) as problem:
+        # TypeError, ValueError: tls without certificates; ImportError: a scheduler of quite another version.
         raise _unreachable(address, f"No Dask scheduler answers there ({_first_line(problem)}).") from problem
     with client:
         try:
             client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-        except TimeoutError:
+        except (TimeoutError, asyncio.TimeoutError):
             raise _unreachable(address, "The Dask scheduler has no workers.") from None
         yield client
+
+
+async def _greet(address: str, security: Security) -> None:
+    """Exchange Dask's first words; a Client would wait for ever for those of a server that is none and stays silent."""
+    from distributed.comm.core import connect
+
+    greeting = connect(address, timeout=CONNECT_SECONDS, **security.get_connection_args("client"))
+    comm = await asyncio.wait_for(greeting, CONNECT_SECONDS)
+    comm.abort()
 
 
 def _unreachable(address: str, message: str) -> InputRefused:
