@@ -63,13 +63,15 @@ class Attributions:
     gap: float = float("nan")
 
 
-def gradient_saliency(answers: Sequence[NetworkAnswers]) -> SaliencyMaps:
+def gradient_saliency(answers: Sequence[NetworkAnswers], row: int = 0) -> SaliencyMaps:
     """Average |∂ probability / ∂ voxel| of one patient over a fold ensemble and scale it to [0, 1].
 
     Parameters
     ----------
     answers : sequence of NetworkAnswers
-        One a member of the ensemble, for the same single patient (B = 1).
+        One a member of the ensemble, for the same patients.
+    row : int
+        Which of them.
 
     Returns
     -------
@@ -78,7 +80,7 @@ def gradient_saliency(answers: Sequence[NetworkAnswers]) -> SaliencyMaps:
     """
 
     def map_of(gradients: Tensor | None) -> NDArray[np.float32] | None:
-        return None if gradients is None else gradients[0].float().cpu().numpy()
+        return None if gradients is None else gradients[row].float().cpu().numpy()
 
     return ensemble_saliency(
         [Attributions(map_of(answer.pet_gradients), map_of(answer.ct_gradients)) for answer in answers]

@@ -74,7 +74,7 @@ class _StepsOfThirds(torch.autograd.Function):
         slopes = gradient / (edges.diff() * slices.new_tensor(voxels)[:, None])
         slopes = functional.pad(slopes, (1, 1))  # below the first centre and above the last, nothing changes
         parts = [
-            slope.gather(1, torch.bucketize(third.contiguous(), edges).flatten(1)).view_as(third)
+            slope.gather(1, _place_among(third, ctx.centres).flatten(1)).view_as(third)
             for slope, third in zip(slopes.unbind(dim=1), slices.tensor_split(BODY_THIRDS, dim=1), strict=True)
         ]
         return torch.cat(parts, dim=1), None
@@ -101,3 +101,11 @@ def _means_between(values: Tensor, ramps: list[tuple[float, float]]) -> Tensor:
             torch.clamp(values, low, high, out=clamped)
             means[level] = clamped.mean()
     return means
+
+
+def _place_among(values: Tensor, edges: tuple[float, ...]) -> Tensor:
+    """How many edges lie below each value; for these few, counting takes half as long as torch.bucketize."""
+    place = torch.zeros_like(values, dtype=torch.uint8, memory_format=torch.contiguous_format)
+    for edge in edges:
+        place += values > edge
+    return place.long()

@@ -193,6 +193,7 @@ def ask_ensemble(bundle: LoadedBundle, study: PreparedStudy, tabular: np.ndarray
     """Ask every member about a prepared study; with ``explain``, also where it looked and what the labs contributed."""
     from ..explain.importance import NO_LABS, forest_contributions, network_contributions
     from ..explain.saliency import ask_one, gradient_saliency
+    from ..models.answers import side_by_side
 
     names = bundle.metadata.tabular_names
     if not bundle.networks or not explain:
@@ -201,7 +202,7 @@ def ask_ensemble(bundle: LoadedBundle, study: PreparedStudy, tabular: np.ndarray
         )
         labs = forest_contributions(bundle.forests, names, tabular) if bundle.forests and explain else NO_LABS
         return EnsembleAnswer(1.0 / (1.0 + np.exp(-logits)), labs, None)
-    answers = [ask_one(member, study.pet, study.ct, tabular) for member in bundle.networks]
+    answers = side_by_side(bundle.networks, lambda member: ask_one(member, study.pet, study.ct, tabular))
     logits = np.array([float(answer.logits[0]) for answer in answers])
     return EnsembleAnswer(
         1.0 / (1.0 + np.exp(-logits)), network_contributions(answers, names), gradient_saliency(answers)
