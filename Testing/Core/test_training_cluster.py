@@ -167,6 +167,28 @@ def test_every_kind_of_model_and_a_mixture_of_machines_give_the_same_bytes(
     assert stored_bytes(tmp_path / "mixed") == stored_bytes(tmp_path / "local")
 
 
+def test_one_worker_is_enough_and_one_that_joins_later_helps(tmp_path: Path) -> None:
+    growing = DaskCluster(tmp_path, workers=1)
+    seen: list[int] = []
+
+    def grow(stage: str, done: int, total: int, message: str = "") -> None:
+        if stage == "train":
+            seen.append(workers.side_by_side("cpu"))
+            if done == 1:
+                growing.add_worker()
+                wait_until(lambda: len(growing.fits()) == 2 and all(growing.fits().values()))
+
+    config = tiny_config("pet", preset=replace(ENDLESS, epochs=100), repeats=8)
+    try:
+        with cluster_workers(growing.address) as workers:
+            run_crossval(COHORT, IMAGES, config, tmp_path / "run", grow, workers)
+    finally:
+        growing.end()
+    assert seen[0] == 1
+    assert seen[-1] == 2
+    assert len(seen) == 17
+
+
 # --- ending early -----------------------------------------------------------------------------------------------------
 
 
