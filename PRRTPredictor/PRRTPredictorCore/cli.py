@@ -190,7 +190,7 @@ def _add_train(words: Words) -> None:
         help="fit on the workers of this Dask cluster instead, with the same results; they need the same software, a "
         "thread a worker, and the cache folder (PRRT_CACHE_DIR) and RUN under the same paths. tcp:// has no password "
         "and no encryption: whoever reaches the port can read what the fits are given and run code as you. Use it on a "
-        "private network only, else tls:// with the certificates of Dask's own configuration",
+        "private network only, else tls:// with the certificates of Dask's own configuration; see Resources/cluster.md",
     )
     train.add_argument("--extra", nargs="+", default=(), metavar="COLUMN", help="further numeric columns as inputs")
     train.add_argument(
