@@ -79,8 +79,15 @@ def read_frames(source: Source, modality: Modality, progress: Progress = silent)
     return decode(scan_series(source, modality, progress), progress)
 
 
-def decode(scan: SeriesScan, progress: Progress = silent) -> FrameStack:
+def decode(
+    scan: SeriesScan, progress: Progress = silent, factors: NDArray[np.floating[Any]] | None = None
+) -> FrameStack:
     """Decode and rescale the slices of a scanned series into one array.
+
+    Parameters
+    ----------
+    factors : ndarray, shape (K,), or None
+        Multiply each slice after rescaling; the values are float32 then.
 
     Raises
     ------
@@ -88,8 +95,10 @@ def decode(scan: SeriesScan, progress: Progress = silent) -> FrameStack:
         TRUNCATED, UNREADABLE_PIXELS (also for a slice without Rescale Slope and Intercept: its values have no unit).
     """
     rescales = [_rescale(place) for place in scan.places]
-    whole = scan.modality == "CT" and all(
-        slope == 1 and intercept == int(intercept) and abs(intercept) < 2**31 for slope, intercept in rescales
+    whole = (
+        factors is None
+        and scan.modality == "CT"
+        and all(slope == 1 and intercept == int(intercept) and abs(intercept) < 2**31 for slope, intercept in rescales)
     )
     first = scan.places[0].source
     values = np.empty((len(scan.places), first.rows, first.columns), np.int16 if whole else np.float32)
@@ -97,6 +106,8 @@ def decode(scan: SeriesScan, progress: Progress = silent) -> FrameStack:
     def read(slices: Sequence[int]) -> None:
         for k, stored in zip(slices, stored_frames(scan.places[slices[0]].source), strict=True):
             _rescale_into(values[k], stored, *rescales[k])
+            if factors is not None:
+                values[k] *= np.float32(factors[k])
 
     by_file = _slices_by_file(scan)
     # Decoders that hold Python's lock would only get in each other's way.

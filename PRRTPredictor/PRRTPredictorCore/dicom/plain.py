@@ -104,12 +104,13 @@ def _elements(start: bytes, offset: int, is_implicit: bool, ends_at: int | None)
     last, limit = -1, len(start) - _PIXEL_HEAD
     while offset <= limit:
         group, number, written_vr, length = _EXPLICIT(start, offset)
-        tag = _tag(group << 16 | number)
-        if (tag >= ends_at) if ends_at else (tag in _PIXEL_ELEMENTS):
+        place = group << 16 | number
+        if (place >= ends_at) if ends_at else (place in _PIXEL_ELEMENTS):
             return elements, offset
-        if tag <= last:
+        if place <= last:
             raise _NotPlainError
-        last = tag
+        last = place
+        tag = _tag(place)
         vr, value_at = None, offset + 8
         if is_implicit:
             (length,) = _LENGTH(start, offset + 4)

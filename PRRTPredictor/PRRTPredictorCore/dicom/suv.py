@@ -95,7 +95,7 @@ def load_pet(source: Source, progress: Progress = silent) -> LoadedSeries:
     scan = scan_series(source, "PT", progress)
     scale = suv_scale(scan.headers)
     check_geometry(scan)
-    return pet_of_stack(decode(scan, progress), scale)
+    return _in_suv(decode(scan, progress, scale.factors), scale, None)
 
 
 def pet_of_stack(stack: FrameStack, scale: SuvScale) -> LoadedSeries:
@@ -106,7 +106,11 @@ def pet_of_stack(stack: FrameStack, scale: SuvScale) -> LoadedSeries:
     GeometryRefused
         As :func:`load_pet`.
     """
-    volume, resampled = to_volume(stack, "PT", "SUVbw", scale.factors)
+    return _in_suv(stack, scale, scale.factors)
+
+
+def _in_suv(stack: FrameStack, scale: SuvScale, factors: NDArray[np.float64] | None) -> LoadedSeries:
+    volume, resampled = to_volume(stack, "PT", "SUVbw", factors)
     return replace(loaded_series(volume, stack.headers[0], scale.notices + resampled), suv=scale.report)
 
 
