@@ -78,7 +78,7 @@ def test_results_do_not_depend_on_company() -> None:
     settings = FitSettings(TINY, seed=3)
     together = list(fit_folds(tasks, DATA, settings))
     alone = next(iter(fit_folds([tasks[2]], DATA, settings)))
-    assert_same_fit(together[2], alone)
+    np.testing.assert_allclose(together[2].predictions.logit, alone.predictions.logit, atol=1e-5)
     assert not torch.equal(*(result.tensors["network.output.1.weight"] for result in together[:2]))
     assert fold_seed(3, tasks[0]) != fold_seed(4, tasks[0])
 

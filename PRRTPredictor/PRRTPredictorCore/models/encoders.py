@@ -105,6 +105,12 @@ class DrawnDropout(nn.Module):
         drawn = torch.rand((rows, self.features), generator=generator) >= self.share
         self.kept = (drawn / (1.0 - self.share)).to(self.kept.device)
 
+    def train(self, mode: bool = True) -> DrawnDropout:
+        """As every module; outside of training, the last mask is forgotten."""
+        if not mode:
+            self.kept = self.kept.new_ones(())
+        return super().train(mode)
+
     def forward(self, features: Tensor) -> Tensor:
         """Drop features [B, F] in training; without a drawn mask by torch's own generator."""
         if not self.training or self.share == 0.0:

@@ -18,7 +18,7 @@ from ..models.device import resolve_device
 from ..models.encoder_files import read_encoder, write_encoder
 from ..models.presets import Preset, preset_named
 from ..models.pretrained import ct_encoder_for
-from ..models.registry import MODELS, model_spec, model_specs
+from ..models.registry import MODELS, ModelSpec, model_spec, model_specs
 from ..progress import Progress, expect, silent
 from ..records import Cohort
 from .cohortfile import COHORT_NAME, RunCohort, write_run_cohort
@@ -46,9 +46,6 @@ if TYPE_CHECKING:
     from ..models.encoders import PretrainedEncoder
 
 PACKAGES = ("torch", "monai", "scikit-learn", "numpy", "scipy")
-
-FOLDS_TOGETHER = 1
-"""Folds handed to the engine at once. On a CPU, folds gain from processes of their own, not from company."""
 
 
 def run_crossval(
@@ -101,7 +98,8 @@ def run_crossval(
             remove_partials(out)
             needs_encoder = any(spec.ct_encoder == "pretrained" for spec in specs)
             encoder = _ct_encoder(out, config, preset, progress) if needs_encoder else None
-            asked = _manifest(config, preset, models, remembered, data, encoder)
+            together = _folds_together(specs, settings, data, splits, encoder)
+            asked = _manifest(config, preset, together, remembered, data, encoder)
             store = _open_run(out, asked, splits, remembered, encoder)
             settings = replace(settings, ct_encoder=out / CT_ENCODER if encoder else None)
             _fit_missing(store, models, data, settings, workers or LocalWorkers(config.jobs), progress)
@@ -127,14 +125,14 @@ def _ct_encoder(out: Path, config: RunConfig, preset: Preset, progress: Progress
 def _manifest(
     config: RunConfig,
     preset: Preset,
-    models: tuple[str, ...],
+    folds_together: dict[str, int],
     remembered: RunCohort,
     data: TrainingData,
     encoder: PretrainedEncoder | None,
 ) -> Manifest:
     return Manifest(
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        models=models,
+        models=tuple(folds_together),
         preset=preset.name,
         preset_values=asdict(preset),
         folds=config.folds,
@@ -147,11 +145,38 @@ def _manifest(
         synthetic=remembered.synthetic,
         n_patients=len(data.codes),
         n_long=int(data.y.sum()),
-        folds_together=dict.fromkeys(models, FOLDS_TOGETHER),
+        folds_together=folds_together,
         exclusions={entry.criterion: entry.n for entry in remembered.cohort.exclusions.excluded},
         versions=_versions(),
         pretrained=None if encoder is None else PretrainedSource(encoder.source, encoder.sha256),
     )
+
+
+def _folds_together(
+    specs: Sequence[ModelSpec],
+    settings: FitSettings,
+    data: TrainingData,
+    splits: Sequence[Split],
+    encoder: PretrainedEncoder | None,
+) -> dict[str, int]:
+    """How many folds of each model are fitted side by side, from the memory there is.
+
+    On a CPU, folds gain from processes of their own, not from company.
+    """
+    if settings.device == "cpu":
+        return {spec.name: 1 for spec in specs}
+    import torch
+
+    from .company import folds_that_fit
+
+    free, _ = torch.cuda.mem_get_info()
+    patients = max(len(split.train) for split in splits)
+    voxels = data.images.study(data.codes[0]).pet.size
+    channels = encoder.init_filters if encoder else 0
+    return {
+        spec.name: folds_that_fit(spec, settings.preset, patients, voxels, len(splits), free, channels)
+        for spec in specs
+    }
 
 
 def _versions() -> dict[str, str]:
@@ -239,7 +264,10 @@ def _fit_missing(
         data = with_ct_features(data, model_spec(pretrained), settings, store.path, progress)
     groups = group_tasks(missing, store)
     known = _timed(store, models, settings)
-    pace = Pace([task for group in groups for task in group], known, workers.side_by_side(settings.device))
+    wanted = set(missing)
+    pace = Pace(
+        [task for group in groups for task in group if task in wanted], known, workers.side_by_side(settings.device)
+    )
 
     def report(done: int) -> None:
         pace.side_by_side = workers.side_by_side(settings.device)
@@ -250,6 +278,8 @@ def _fit_missing(
     report(done)
     with closing(workers.fit(groups, data, settings)) as results:
         for result in results:
+            if result.task not in wanted:  # there already, and fitted again as company of one that is missing
+                continue
             store.save_fold(result)
             pace.finished(result.task, result.outcome.seconds)
             done += 1
@@ -269,8 +299,9 @@ def _timed(store: RunStore, models: Sequence[str], settings: FitSettings) -> dic
 
 
 def group_tasks(missing: Sequence[FoldTask], store: RunStore) -> list[list[FoldTask]]:
-    """Missing folds in the groups that the manifest fixes, a repeat of every model before the next repeat.
+    """The groups that the manifest fixes, where a fold of them is missing; a repeat of every model before the next one.
 
+    A group is fitted whole, whatever of it is there already: by its rounding, a fold's numbers depend on its company.
     A run that is cut short then has whole cross-validations of all models rather than all repeats of a few.
     """
     wanted = set(missing)
@@ -278,8 +309,8 @@ def group_tasks(missing: Sequence[FoldTask], store: RunStore) -> list[list[FoldT
     for model, size in store.manifest.folds_together.items():
         tasks = store.tasks(model)
         for start in range(0, len(tasks), size):
-            group = [task for task in tasks[start : start + size] if task in wanted]
-            if group:
+            group = list(tasks[start : start + size])
+            if wanted.intersection(group):
                 groups.append(group)
     order = {name: place for place, name in enumerate(MODELS)}
     return sorted(groups, key=lambda group: (group[0].repeat, order[group[0].model], group[0].fold))

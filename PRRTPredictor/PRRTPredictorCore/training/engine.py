@@ -1,18 +1,20 @@
-"""The one door to fitting: many folds in, their results out, each as soon as it is there.
+"""The one door to fitting: many folds in, their results out.
 
 A model is data: the registry entry's kind picks the fitter, the preset its settings. Every fold seeds itself from the
-run's seed and its own name, so that neither the grouping nor the order of the folds changes any number.
+run's seed and its own name, so that the order of the folds changes no number, and company none but by rounding.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +27,7 @@ from ..records import FoldPredictions
 from .ask import ask_network, shuffled_network_answers
 from .data import TrainingData
 from .heldout import HeldOutEmbeddings, HeldOutGradients, HeldOutPermutations
-from .network import NetworkSetup, fit_network
+from .network import FoldToFit, NetworkFit, NetworkSetup, fit_network, fit_networks
 from .permuting import shuffled_answers, tabular_groups
 from .records import COLLAPSE_SD, FoldOutcome, FoldResult, FoldTask
 
@@ -62,7 +64,7 @@ def fold_seed(seed: int, task: FoldTask) -> int:
 
 
 def fit_folds(tasks: Sequence[FoldTask], data: TrainingData, settings: FitSettings) -> Iterator[FoldResult]:
-    """Fit many folds; each result is handed over as soon as it is there.
+    """Fit folds; the networks of one model are fitted side by side, everything else one by one.
 
     Parameters
     ----------
@@ -76,10 +78,39 @@ def fit_folds(tasks: Sequence[FoldTask], data: TrainingData, settings: FitSettin
     FoldResult
         One a task. A fit that meets non-finite numbers is stopped with a reason and still gives a result.
     """
-    for task in tasks:
+    for model, members in groupby(tasks, key=lambda task: task.model):
+        spec, group = model_spec(model), list(members)
+        company = group if spec.kind == "network" and len(group) > 1 else []
+        begun = time.perf_counter()
         with one_thread(settings.device):
-            result = _fit_one(task, data, settings)
-        yield result
+            fits = _fit_together(company, spec, data, settings)
+        share = (time.perf_counter() - begun) / len(group)
+        for task in group:
+            with one_thread(settings.device):
+                result = _fit_one(task, data, settings, fits.pop(task, None), share)
+            yield result
+
+
+def _fit_together(
+    tasks: Sequence[FoldTask], spec: ModelSpec, data: TrainingData, settings: FitSettings
+) -> dict[FoldTask, NetworkFit]:
+    """The networks of these folds; none where the device's memory does not hold so many, so that each is fitted alone.
+
+    That it was short is told as a RuntimeWarning; the results are the same to rounding.
+    """
+    if not tasks:
+        return {}
+    folds = [FoldToFit(data.rows(task.train), fold_seed(settings.seed, task)) for task in tasks]
+    try:
+        return dict(zip(tasks, fit_networks(network_setup(spec, settings), data, folds), strict=True))
+    except torch.OutOfMemoryError:
+        message = (
+            f"The memory does not hold {len(tasks)} folds of {spec.name} side by side; they are fitted one by one."
+        )
+    if settings.device == "cuda":
+        torch.cuda.empty_cache()
+    warnings.warn(message, RuntimeWarning, stacklevel=2)
+    return {}
 
 
 @contextmanager
@@ -114,10 +145,13 @@ class _Answer:
 Fitter = Callable[[FoldTask, ModelSpec, TrainingData, FitSettings], _Answer]
 
 
-def _fit_one(task: FoldTask, data: TrainingData, settings: FitSettings) -> FoldResult:
-    begun = time.perf_counter()
+def _fit_one(
+    task: FoldTask, data: TrainingData, settings: FitSettings, fit: NetworkFit | None, share: float
+) -> FoldResult:
+    """The result of one fold; ``share`` are the seconds of a fit that was made in company."""
+    begun = time.perf_counter() - share
     spec = model_spec(task.model)
-    answer = FITTERS[spec.kind](task, spec, data, settings)
+    answer = FITTERS[spec.kind](task, spec, data, settings) if fit is None else _answer_of(fit, task, data, settings)
     logits, reason = _finite_or_prevalence(answer, data, task)
     collapsed = bool(np.std(logits) < COLLAPSE_SD)
     return FoldResult(
@@ -192,6 +226,10 @@ def _fit_forest(task: FoldTask, spec: ModelSpec, data: TrainingData, settings: F
 
 def _fit_network(task: FoldTask, spec: ModelSpec, data: TrainingData, settings: FitSettings) -> _Answer:
     fit = fit_network(network_setup(spec, settings), data, data.rows(task.train), fold_seed(settings.seed, task))
+    return _answer_of(fit, task, data, settings)
+
+
+def _answer_of(fit: NetworkFit, task: FoldTask, data: TrainingData, settings: FitSettings) -> _Answer:
     answers = ask_network(fit.fitted, data, data.rows(task.test))
     return _Answer(
         logits=answers.logits,

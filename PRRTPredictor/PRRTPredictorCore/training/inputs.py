@@ -69,23 +69,31 @@ class ImageStore:
         The patients; position p of this store is row ``rows[p]`` of the data.
     border : int
         Voxels by which each side is extended with its outermost values.
+    device : torch.device
+        Where the images are kept and handed out.
     """
 
     def __init__(
-        self, data: TrainingData, rows: NDArray[np.int64], image: Image, normaliser: ImageNormaliser, border: int
+        self,
+        data: TrainingData,
+        rows: NDArray[np.int64],
+        image: Image,
+        normaliser: ImageNormaliser,
+        border: int,
+        device: torch.device,
     ) -> None:
         self._data, self._rows, self._image = data, rows, image
-        self._normaliser, self._border = normaliser, border
+        self._normaliser, self._border, self._device = normaliser, border, device
         first = self._read(0)
         self._resident: Tensor | None = None
         if first.nbytes * len(rows) <= RESIDENT_BYTES:
-            self._resident = torch.empty((len(rows), *first.shape))
+            self._resident = torch.empty((len(rows), *first.shape), device=device)
             for position in range(len(rows)):
                 self._resident[position] = self._read(position)
 
     def crop(self, position: int, shift: Sequence[int]) -> Tensor:
         """One patient's image [K, J, I], moved by ``shift`` voxels along (k, j, i)."""
-        whole = self._read(position) if self._resident is None else self._resident[position]
+        whole = self._read(position).to(self._device) if self._resident is None else self._resident[position]
         for axis, moved in enumerate(shift):
             whole = whole.narrow(axis, self._border + moved, whole.shape[axis] - 2 * self._border)
         return whole
@@ -125,15 +133,19 @@ class FoldInputs:
         self._settings = preset.augmentation or AugmentationSettings()
         self._device, self._generator = device, generator
         border = self._settings.shift_voxels
-        self._pet = ImageStore(data, rows, "pet", normalisers.pet, border) if normalisers.pet else None
-        self._ct = ImageStore(data, rows, "ct", normalisers.ct, border) if normalisers.ct else None
+        self._pet = ImageStore(data, rows, "pet", normalisers.pet, border, device) if normalisers.pet else None
+        self._ct = ImageStore(data, rows, "ct", normalisers.ct, border, device) if normalisers.ct else None
         features = data.features(rows) if spec.ct_encoder == "pretrained" else None
         self._features = None if features is None else torch.from_numpy(features)
         table = None if normalisers.tabular is None else normalisers.tabular.apply(data.tabular[rows])
         self._table = None if table is None else torch.from_numpy(table)
         self._y = torch.from_numpy(data.y[rows].astype(np.float32))
         noisy = self._settings.noise_sd > 0 and (self._pet is not None or self._ct is not None)
-        self._noise = torch.randn(NOISE_BANK, generator=generator) * self._settings.noise_sd if noisy else None
+        self._noise = self._drawn_bank() if noisy else None
+
+    def _drawn_bank(self) -> Tensor:
+        bank = torch.randn(NOISE_BANK, generator=self._generator) * self._settings.noise_sd
+        return bank.to(self._device)
 
     def batch(self, positions: Sequence[int], *, augment: bool) -> Batch:
         """The patients at these positions of ``rows``."""
@@ -167,14 +179,14 @@ class FoldInputs:
             return None
         crops = [store.crop(position, shift) for position, shift in zip(positions, shifts, strict=True)]
         if not augment:
-            return torch.stack(crops).unsqueeze(1).to(self._device)
+            return torch.stack(crops).unsqueeze(1)
         spread = self._settings.scale_sd
         factors = 1 + spread * torch.randn(len(crops), generator=self._generator) if spread else torch.ones(len(crops))
         images = crops[0].new_empty((len(crops), *crops[0].shape))
         for image, crop, factor in zip(images, crops, factors.tolist(), strict=True):
             # One pass over each image: it is crop * factor + noise.
             torch.add(self._noise_like(crop), crop, alpha=factor, out=image)
-        return images.unsqueeze(1).to(self._device)
+        return images.unsqueeze(1)
 
     def _noise_like(self, image: Tensor) -> Tensor:
         """A stretch of the noise bank, from its beginning again where it ends."""

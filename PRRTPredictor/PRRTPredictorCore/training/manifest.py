@@ -143,6 +143,7 @@ def _require_possible(manifest: Manifest) -> None:
         or manifest.feature_names[: len(LABS)] != LABS
         or manifest.folds < 2
         or manifest.repeats < 1
+        or min(manifest.folds_together.values(), default=1) < 1
     ):
         raise ValueError("not a run of this version")
 

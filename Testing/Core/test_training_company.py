@@ -1,0 +1,168 @@
+"""Folds trained side by side: the same held-out predictions, epochs and refusals as one by one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from training_stand_in import TINY, TINY_PAPER, tiny_cohort, tiny_config
+
+from PRRTPredictorCore.errors import Cancelled
+from PRRTPredictorCore.models.encoder_files import write_encoder
+from PRRTPredictorCore.models.presets import TUNED, Preset
+from PRRTPredictorCore.models.pretrained import ct_encoder_for
+from PRRTPredictorCore.models.registry import MODELS
+from PRRTPredictorCore.progress import silent
+from PRRTPredictorCore.training import crossval, engine
+from PRRTPredictorCore.training.company import folds_that_fit
+from PRRTPredictorCore.training.crossval import run_crossval
+from PRRTPredictorCore.training.ctfeatures import with_ct_features
+from PRRTPredictorCore.training.data import TrainingData, gather_training_data
+from PRRTPredictorCore.training.engine import FitSettings, fit_folds
+from PRRTPredictorCore.training.records import FoldResult, FoldTask
+from PRRTPredictorCore.training.store import RunStore
+
+COHORT, IMAGES = tiny_cohort(24)
+DATA, _ = gather_training_data(COHORT, IMAGES)
+IMPATIENT = replace(TINY, epochs=12, patience=2, batch_size=5)
+NETWORKS = [name for name, spec in MODELS.items() if spec.kind == "network"]
+TOLERANCE = 1e-4
+"""Of the logits, whose spread is about 0.1: only the order of sums differs."""
+
+DEEP_TOLERANCE = 5e-3
+"""Of the pretrained branch: Adam's first steps carry a rounding far there. Initial weights that differ by 1e-7 of
+themselves differ as much in the end (1.4e-3)."""
+
+
+def tasks(model: str) -> list[FoldTask]:
+    """Folds of different sizes, so that their batches end differently."""
+    codes = DATA.codes
+    parts = [(codes[:16], codes[16:]), (codes[7:], codes[:7]), (codes[4:18], codes[:4] + codes[18:])]
+    return [FoldTask(model, 0, fold, train, test) for fold, (train, test) in enumerate(parts)]
+
+
+def fit_both_ways(
+    model: str, settings: FitSettings, data: TrainingData = DATA
+) -> tuple[list[FoldResult], list[FoldResult]]:
+    together = list(fit_folds(tasks(model), data, settings))
+    return together, [next(iter(fit_folds([task], data, settings))) for task in tasks(model)]
+
+
+def assert_equal(together: list[FoldResult], alone: list[FoldResult], tolerance: float = TOLERANCE) -> None:
+    for ours, theirs in zip(together, alone, strict=True):
+        assert ours.task == theirs.task
+        np.testing.assert_allclose(ours.predictions.logit, theirs.predictions.logit, atol=tolerance)
+        assert (ours.outcome.epochs, ours.outcome.best_epoch, ours.outcome.reason) == (
+            theirs.outcome.epochs,
+            theirs.outcome.best_epoch,
+            theirs.outcome.reason,
+        )
+        assert ours.tensors.keys() == theirs.tensors.keys()
+
+
+@pytest.mark.parametrize("preset", [IMPATIENT, TINY_PAPER])
+@pytest.mark.parametrize("model", NETWORKS)
+def test_the_same_predictions_side_by_side_as_one_by_one(model: str, preset: Preset, tmp_path: Path) -> None:
+    settings = FitSettings(preset, seed=3, ct_encoder=tmp_path / "encoder.safetensors")
+    write_encoder(tmp_path / "encoder.safetensors", ct_encoder_for(preset))
+    pretrained = MODELS[model].ct_encoder == "pretrained"
+    data = with_ct_features(DATA, MODELS[model], settings, tmp_path, silent) if pretrained else DATA
+    assert_equal(*fit_both_ways(model, settings, data), tolerance=DEEP_TOLERANCE if pretrained else TOLERANCE)
+
+
+def test_each_fold_stops_when_its_own_patience_ends() -> None:
+    restless = replace(TINY.optimiser, learning_rate=0.02, schedule="constant", averaging=0.0)
+    together, alone = fit_both_ways("pet_labs", FitSettings(replace(IMPATIENT, epochs=40, optimiser=restless), seed=5))
+    assert_equal(together, alone)
+    assert len({result.outcome.epochs for result in together}) > 1
+
+
+def test_weighting_and_recalibration_stay_with_each_fold() -> None:
+    settings = FitSettings(replace(TINY, class_weighting="balanced", recalibrate=True), seed=3)
+    together, alone = fit_both_ways("pet_labs", settings)
+    assert_equal(together, alone, tolerance=1e-3)
+    assert len({tuple(result.tensors["recalibration"].tolist()) for result in together}) == 3
+
+
+def test_a_fold_in_trouble_leaves_and_the_others_go_on() -> None:
+    settings = FitSettings(TINY, seed=3)
+    images = IMAGES.changed(DATA.codes[0], lambda values: np.full_like(values, np.nan))  # trained on in fold 0 alone
+    together, alone = fit_both_ways("pet_labs", settings, replace(DATA, images=images))
+    assert_equal(together, alone)
+    assert "NOT_FINITE" in together[0].outcome.reason
+    assert together[2].outcome.epochs == 3
+
+
+def test_exploding_folds_stop_with_their_reason() -> None:
+    wild = replace(TINY.optimiser, learning_rate=1e30, gradient_clip=None, schedule="constant")
+    together = list(fit_folds(tasks("pet_labs"), DATA, FitSettings(replace(TINY, optimiser=wild, epochs=20), seed=3)))
+    assert all("not finite" in result.outcome.reason for result in together)
+    assert all(np.isfinite(result.predictions.logit).all() for result in together)
+
+
+def test_where_memory_is_short_the_folds_are_fitted_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(engine, "fit_networks", no_room)
+    settings = FitSettings(TINY, seed=3)
+    with pytest.warns(RuntimeWarning, match="3 folds of pet_labs side by side"):
+        fallen_back = list(fit_folds(tasks("pet_labs"), DATA, settings))
+    monkeypatch.undo()
+    assert_equal(list(fit_folds(tasks("pet_labs"), DATA, settings)), fallen_back)
+
+
+# --- how many -----------------------------------------------------------------------------------------------------
+
+
+def test_as_many_folds_as_memory_holds_in_groups_about_as_large() -> None:
+    def fitting(model: str, gigabytes: float, ct_channels: int = 8) -> int:
+        return folds_that_fit(MODELS[model], TUNED, 78, 75 * 50 * 50, 15, int(gigabytes * 2**30), ct_channels)
+
+    assert fitting("rf_labs", 100) == 1
+    assert fitting("pet_labs", 100) == 15
+    assert fitting("pet_labs", 0.01) == 1
+    sizes = [fitting("pet_ct_labs", gigabytes) for gigabytes in (1, 2, 4, 8)]
+    assert sizes == sorted(sizes)
+    assert set(sizes) <= {1, 2, 3, 4, 5, 8, 15}  # 15 in even groups
+    assert fitting("pet_ct_labs_pretrained", 20, 32) < fitting("pet_ct_labs_pretrained", 20)
+
+
+def test_a_group_cut_in_the_middle_is_fitted_whole_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny_config("pet_labs", repeats=2)
+    monkeypatch.setattr(crossval, "_folds_together", lambda specs, *_: {spec.name: 3 for spec in specs})
+    whole = run_crossval(COHORT, IMAGES, config, tmp_path / "whole")
+    save, saved = RunStore.save_fold, 0
+
+    def interrupted(self: RunStore, result: FoldResult) -> None:
+        nonlocal saved
+        if saved == 1:
+            raise KeyboardInterrupt
+        saved += 1
+        save(self, result)
+
+    monkeypatch.setattr(RunStore, "save_fold", interrupted)
+    with pytest.raises(Cancelled):
+        run_crossval(COHORT, IMAGES, config, tmp_path / "cut")
+    monkeypatch.undo()  # resumed where the memory would allow another number
+    written = (tmp_path / "cut" / "folds" / "pet_labs" / "0-0" / "done.json").read_bytes()
+    steps: list[int] = []
+
+    def listen(stage: str, done: int, total: int, message: str = "") -> None:
+        steps.append(done)
+
+    cut = run_crossval(COHORT, IMAGES, config, tmp_path / "cut", listen)
+    assert steps == [1, 2, 3, 4]
+    assert cut.manifest.folds_together == {"pet_labs": 3}
+    assert (tmp_path / "cut" / "folds" / "pet_labs" / "0-0" / "done.json").read_bytes() == written
+    for before, after in zip(whole.predictions("pet_labs"), cut.predictions("pet_labs"), strict=True):
+        np.testing.assert_array_equal(before.logit, after.logit)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: folds side by side on it are not tested")
+def test_the_same_predictions_side_by_side_on_a_gpu() -> None:
+    assert_equal(*fit_both_ways("pet_ct_labs", FitSettings(TINY, seed=3, device="cuda")), tolerance=1e-2)
