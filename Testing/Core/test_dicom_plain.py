@@ -116,6 +116,14 @@ def test_slices_that_differ_only_in_what_is_theirs_are_of_one_kind(tmp_path: Pat
     assert len(kinds((*headers, Dataset()))) == 2
 
 
+@pytest.mark.parametrize(("number", "kinds_of_slices"), [(0x0D, 2), (0xA7, 1)], ids=["asked for", "not asked for"])
+def test_private_elements_count_where_they_are_asked_for(number: int, kinds_of_slices: int) -> None:
+    series = pet_series(np.ones((5, 4, 4), np.uint16))
+    for k, item in enumerate(series):
+        item.private_block(0x0009, "GEMS_PETD_01", create=True).add_new(number, "LO", "1" if k == 2 else "0")
+    assert len(kinds(series)) == kinds_of_slices
+
+
 @pytest.mark.parametrize("place", ["PatientWeight", "RadionuclideTotalDose"])
 def test_one_slice_that_contradicts_the_others_is_found(tmp_path: Path, place: str) -> None:
     series = pet_series(np.ones((5, 4, 4), np.uint16))

@@ -34,6 +34,13 @@ PHILIPS_ACTIVITY_FACTOR = PrivateElement(0x7053, 0x09, "Philips PET Private Grou
 GE_SCAN_DATETIME = PrivateElement(0x0009, 0x0D, "GEMS_PETD_01")
 GE_TRACER = PrivateElement(0x0009, 0x36, "GEMS_PETD_01")
 GE_RADIONUCLIDE = PrivateElement(0x0009, 0x3E, "GEMS_PETD_01")
+_OF_THE_SERIES = (GE_SCAN_DATETIME, GE_TRACER, GE_RADIONUCLIDE)
+
+
+def tells_of_series(tag: int) -> bool:
+    """Whether a private element, or the name of its maker, is read as something that all slices must share."""
+    group, number = tag >> 16, tag & 0xFFFF
+    return any(group == known.group and (number < 0x100 or number & 0xFF == known.element) for known in _OF_THE_SERIES)
 
 
 def private_text(header: Dataset, private: PrivateElement) -> str:

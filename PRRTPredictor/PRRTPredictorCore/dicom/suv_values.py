@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 
 from ..errors import Code, SuvRefused
+from .suv_private import tells_of_series
 from .values import items, number, text
 
 Value = TypeVar("Value")
@@ -30,6 +31,7 @@ _OF_THE_SLICE = frozenset(
         "TriggerTime",
         "ActualFrameDuration",
         "FrameReferenceTime",
+        "AcquisitionNumber",
         "InstanceNumber",
         "ImageIndex",
         "ImagePositionPatient",
@@ -39,6 +41,9 @@ _OF_THE_SLICE = frozenset(
         "WindowCenter",
         "WindowWidth",
         "RescaleSlope",
+        "NumberOfTimeSlices",
+        "IntervalsAcquired",
+        "IntervalsRejected",
         "PrimaryPromptsCountsAccumulated",
         "SecondaryCountsAccumulated",
         "SliceSensitivityFactor",
@@ -56,9 +61,10 @@ class SeriesHeaders(tuple[Dataset, ...]):
 
     @cached_property
     def kinds(self) -> tuple[Dataset, ...]:
-        """One header for all that are equal, byte by byte, in everything but what belongs to the slice.
+        """One header for all that are equal, byte by byte, in whatever may be asked of the whole series.
 
-        What holds for each of them holds for every slice; mostly there is one.
+        What holds for each of them holds for every slice; mostly there is one. Left aside are the elements that belong
+        to the slice, and private ones that nobody asks for.
         """
         return _kinds(self)
 
@@ -71,20 +77,27 @@ def kinds(headers: Headers) -> tuple[Dataset, ...]:
 def _kinds(headers: Headers) -> tuple[Dataset, ...]:
     # Frames of a multi-frame object may share one header; comparing it once is enough.
     distinct = {id(header): header for header in headers}.values()
-    return tuple({_written(header, _OF_THE_SLICE): header for header in distinct}.values())
-
-
-def _written(header: Dataset, passed_over: frozenset[int] = frozenset()) -> tuple[Any, ...]:
-    """The elements of a header as they were written, for comparing."""
     return tuple(
-        (element.tag, element.VR, value if isinstance(value := element.value, bytes) else _comparable(value))
-        for element in header.values()
-        if element.tag not in passed_over
+        {
+            tuple(_written(element) for element in header.values() if _tells_of_series(element.tag)): header
+            for header in distinct
+        }.values()
     )
 
 
-def _comparable(value: Any) -> Any:
-    return tuple(_written(item) for item in value) if isinstance(value, DicomSequence) else repr(value)
+@lru_cache(maxsize=4096)
+def _tells_of_series(tag: BaseTag) -> bool:
+    return tells_of_series(tag) if tag.is_private else tag not in _OF_THE_SLICE
+
+
+def _written(element: Any) -> tuple[Any, ...]:
+    """An element as it was written, for comparing."""
+    value = element.value
+    if isinstance(value, DicomSequence):
+        value = tuple(tuple(_written(inner) for inner in item.values()) for item in value)
+    elif not isinstance(value, bytes):
+        value = repr(value)
+    return element.tag, element.VR, value
 
 
 def element(*keywords: str) -> str:
