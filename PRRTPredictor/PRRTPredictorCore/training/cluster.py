@@ -58,6 +58,7 @@ def cluster_workers(address: str) -> Iterator[ClusterWorkers]:
         ``CLUSTER_ADDRESS``, ``DEPENDENCY_MISSING``, ``CLUSTER_UNREACHABLE``, ``CLUSTER_MISMATCH``.
     """
     _require_address(address)
+    _require_dask()
     with _quiet(), _connected(address) as client:
         workers = ClusterWorkers(client, address)
         try:
@@ -235,11 +236,9 @@ def _require_address(address: str) -> None:
         )
 
 
-@contextmanager
-def _connected(address: str) -> Iterator[Client]:
+def _require_dask() -> None:
     try:
-        from distributed import Client
-        from distributed.security import Security
+        import distributed  # noqa: F401
     except ImportError:
         raise InputRefused(
             Code.DEPENDENCY_MISSING,
@@ -247,6 +246,13 @@ def _connected(address: str) -> Iterator[Client]:
             where="distributed",
             remedy="Install it here and for every worker: pip install 'prrtpredictor[distributed]'.",
         ) from None
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Client]:
+    from distributed import Client
+    from distributed.security import Security
+
     try:
         security = Security()
         asyncio.run(_greet(address, security))
@@ -288,12 +294,15 @@ def _first_line(problem: Exception) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Dask's own log lines off the terminal; what matters of them is told as errors."""
-    logger = logging.getLogger("distributed")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    # Dask gives several of its loggers levels of their own.
+    names = ["distributed", *(name for name in logging.root.manager.loggerDict if name.startswith("distributed."))]
+    levels = {name: logging.getLogger(name).level for name in names}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Mismatched versions found", category=UserWarning)
         try:
+            for name in names:
+                logging.getLogger(name).setLevel(logging.CRITICAL + 1)
             yield
         finally:
-            logger.setLevel(level)
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)
