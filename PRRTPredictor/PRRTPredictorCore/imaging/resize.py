@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Span = tuple[float, float]
 """First and last edge along one axis, in voxel edges: voxel n covers [n, n + 1]."""
 
-_BLOCK_VOXELS = 1 << 20
+_BLOCK_VOXELS = 1 << 19
 """Some slices that stay in the processor's cache from the first product to the last."""
 
 _BAND_OUTPUTS = 8
