@@ -33,7 +33,7 @@ def stages(bench: Workplace) -> Iterator[Stage]:
     """One patient, then a cohort."""
     images = _Images(bench)
     one = (
-        f"{MEMBERS} `pet_ct_labs` networks, 75 x 50 x 50, CPU: mean probability, then the mean |gradient| of PET and CT;"
+        f"{MEMBERS} `pet_ct_labs` networks, 75 x 50 x 50, CPU: mean probability, mean |gradient| of both images;"
         " the peers ask the same networks made of MONAI's blocks"
     )
     yield Stage(
@@ -165,7 +165,7 @@ def _ours_all(images: _Images) -> list[Seen]:
 
 
 @lru_cache(maxsize=1)
-def stock_members() -> tuple[FittedNetwork, ...]:
+def stock_members(given: tuple[FittedNetwork, ...]) -> tuple[FittedNetwork, ...]:
     """The same networks as a user of the peers has them: MONAI's blocks, torch's operations, every weight free."""
     import copy
 
@@ -192,7 +192,7 @@ def stock_members() -> tuple[FittedNetwork, ...]:
 
     size = TUNED.network
     found = []
-    for member in members():
+    for member in given:
         user = copy.deepcopy(member).requires_grad_(True)
         for branch in (user.network.pet_branch, user.network.ct_branch):
             weights = branch.state_dict()
@@ -221,7 +221,7 @@ def _captum(images: _Images, number: int) -> Seen:
 
     pet, ct, labs = images.tensors(slice(number, number + 1))
     probabilities, gradients = [], []
-    for member in stock_members():
+    for member in stock_members(members()):
 
         def probability(pet: Any, ct: Any, labs: Any, member: Any = member) -> Any:
             return torch.sigmoid(member(pet, ct, labs))
@@ -251,7 +251,7 @@ def _vanilla(images: _Images, number: int) -> Seen:
     pet, ct, labs = images.tensors(slice(number, number + 1))
     both = torch.cat((pet, ct), dim=1)
     probabilities, gradients = [], []
-    for member in stock_members():
+    for member in stock_members(members()):
         network = TwoChannels(member, labs)
         with torch.no_grad():
             probabilities.append(float(network(both)[0, 1]))
