@@ -240,7 +240,7 @@ def _native_frames(source: PixelSource) -> Iterator[NDArray[Any]]:
             stream.seek(source.offset or 0)
             for _ in range(source.frames):
                 values = np.empty((source.rows, source.columns), source.dtype)
-                if stream.readinto(values.view(np.uint8)) != values.nbytes:
+                if stream.readinto(values.view(np.uint8).data) != values.nbytes:
                     raise truncated(source.path, "The file ends before its pixel data do.")
                 yield values
     except OSError as error:
