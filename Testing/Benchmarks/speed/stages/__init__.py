@@ -11,7 +11,6 @@ TOPICS = (
     "saliency",
     "predict",
     "synthetic",
-    "cluster",
     "scaling",
 )
 """Modules of this package, in the order of the table."""
