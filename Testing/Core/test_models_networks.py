@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,10 +18,12 @@ import torch
 import PRRTPredictorCore
 from PRRTPredictorCore.errors import Code, ModelRefused
 from PRRTPredictorCore.imaging.normalise import ImageNormaliser, TabularNormaliser
+from PRRTPredictorCore.models.answers import ask, side_by_side
 from PRRTPredictorCore.models.blocks import ConvolutionBlock, ResidualBlock
 from PRRTPredictorCore.models.decoding import decode
 from PRRTPredictorCore.models.encoders import (
     DrawnDropout,
+    PretrainedCtEncoder,
     PretrainedEncoder,
     RunningStandardise,
     to_bundle_axes,
@@ -257,6 +261,52 @@ def test_a_missing_input_is_named(encoder: PretrainedEncoder) -> None:
         fitted(MODELS["ct"], encoder).predict(None, None, None)
 
 
+def threads_of_a_new_thread() -> int:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(torch.get_num_threads).result()
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_members_asked_side_by_side_answer_as_alone_and_in_their_order(encoder: PretrainedEncoder) -> None:
+    members = [fitted(MODELS["pet_ct_labs"], encoder, preset=TUNED) for _ in range(3)]
+    for shift, member in enumerate(members):
+        member.recalibrate(1.0, float(shift))
+    images = inputs()
+    alone = [ask(member, *images) for member in members]
+    for _ in range(3):
+        for one, other in zip(alone, side_by_side(members, lambda member: ask(member, *images)), strict=True):
+            assert torch.allclose(one.logits, other.logits, rtol=0.0, atol=1e-5)
+            for mine, theirs in (
+                (one.pet_gradients, other.pet_gradients),
+                (one.ct_gradients, other.ct_gradients),
+            ):
+                assert mine is not None
+                assert theirs is not None
+                # A ReLU at its kink may fall to either side: the sums of one thread and of two differ in a last digit.
+                assert float((mine - theirs).abs().max()) < 5e-3 * float(mine.abs().max())
+    assert torch.get_num_threads() == threads_of_a_new_thread() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_member_that_fails_leaves_the_threads_as_they_were(encoder: PretrainedEncoder) -> None:
+    members = [fitted(MODELS["pet_labs"], encoder) for _ in range(2)]
+
+    def failing(member: FittedNetwork) -> None:
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        side_by_side(members, failing)
+    assert torch.get_num_threads() == threads_of_a_new_thread() == 2
+
+
 # --- the image branch -------------------------------------------------------------------------------------------------
 
 
@@ -380,6 +430,23 @@ def test_wide_encoders_stay_frozen_on_a_cpu(encoder: PretrainedEncoder) -> None:
     assert stages_to_fit(TUNED, encoder, gpu=False) == TUNED.ct_trainable_stages
     assert stages_to_fit(TUNED, replace(encoder, init_filters=32), gpu=False) == 0
     assert stages_to_fit(TUNED, replace(encoder, init_filters=32), gpu=True) == 4
+
+
+def test_a_single_patient_gets_the_answer_and_gradient_that_it_gets_among_others(encoder: PretrainedEncoder) -> None:
+    network = fitted(MODELS["pet_ct_labs_pretrained"], encoder).network.eval()
+    assert isinstance(network.ct_branch, PretrainedCtEncoder)
+    several = 300 * torch.randn(3, 1, 12, 10, 8, generator=torch.Generator().manual_seed(1))
+    alone = several[:1].clone()
+    outputs = []
+    for ct in (several, alone):
+        outputs.append(network.ct_branch(ct.requires_grad_()))
+        outputs[-1][0].sum().backward()
+    assert len(outputs[1]) == 1
+    torch.testing.assert_close(outputs[0][:1], outputs[1], rtol=1e-4, atol=1e-5)
+    assert alone.grad is not None
+    assert several.grad is not None
+    assert alone.grad.abs().max() > 0
+    torch.testing.assert_close(several.grad[:1], alone.grad, rtol=1e-3, atol=1e-6 * float(alone.grad.abs().max()))
 
 
 def test_the_pretrained_model_needs_its_encoder_and_a_sane_number_of_stages(encoder: PretrainedEncoder) -> None:

@@ -105,8 +105,9 @@ def side_by_side(members: Sequence[FittedNetwork], asked: Callable[[FittedNetwor
     cores = torch.get_num_threads()
     if min(cores, len(members)) < 2 or members[0].recalibration.is_cuda:
         return [asked(member) for member in members]
-    with ThreadPoolExecutor(min(cores, len(members)), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        answers = list(pool.map(asked, members))
-    # PyTorch keeps a thread's setting as that of threads to come.
-    torch.set_num_threads(cores)
-    return answers
+    try:
+        with ThreadPoolExecutor(min(cores, len(members)), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(asked, members))
+    finally:
+        # PyTorch keeps a thread's setting as that of threads to come.
+        torch.set_num_threads(cores)

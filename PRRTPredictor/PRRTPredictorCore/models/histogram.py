@@ -74,7 +74,7 @@ class _StepsOfThirds(torch.autograd.Function):
         slopes = gradient / (edges.diff() * slices.new_tensor(voxels)[:, None])
         slopes = functional.pad(slopes, (1, 1))  # below the first centre and above the last, nothing changes
         parts = [
-            slope.gather(1, _place_among(third, ctx.centres).flatten(1)).view_as(third)
+            torch.stack([_looked_up(steps, part, ctx.centres) for steps, part in zip(slope, third, strict=True)])
             for slope, third in zip(slopes.unbind(dim=1), slices.tensor_split(BODY_THIRDS, dim=1), strict=True)
         ]
         return torch.cat(parts, dim=1), None
@@ -103,9 +103,13 @@ def _means_between(values: Tensor, ramps: list[tuple[float, float]]) -> Tensor:
     return means
 
 
-def _place_among(values: Tensor, edges: tuple[float, ...]) -> Tensor:
-    """How many edges lie below each value; for these few, counting takes half as long as torch.bucketize."""
-    place = torch.zeros_like(values, dtype=torch.uint8, memory_format=torch.contiguous_format)
+def _looked_up(table: Tensor, values: Tensor, edges: tuple[float, ...]) -> Tensor:
+    """The entry of the table for how many edges lie below each value.
+
+    For these few, counting takes a third of the time of torch.bucketize; a third of one patient stays in the cache
+    meanwhile, and ones and zeros in float, unlike booleans, are written several at a time.
+    """
+    place = torch.zeros_like(values, memory_format=torch.contiguous_format)
     for edge in edges:
-        place += values > edge
-    return place.long()
+        place += values.clone().gt_(edge)
+    return table.index_select(0, place.flatten().int()).view_as(place)

@@ -252,7 +252,8 @@ def _vanilla(images: _Images, number: int) -> Seen:
     both = torch.cat((pet, ct), dim=1)
     probabilities, gradients = [], []
     for member in stock_members(members()):
-        network = TwoChannels(member, labs)
+        # VanillaGrad puts its network back into training if it found it there, and the member in it.
+        network = TwoChannels(member, labs).eval()
         with torch.no_grad():
             probabilities.append(float(network(both)[0, 1]))
         (gradient,) = VanillaGrad(network)(both.clone(), index=1).abs()
