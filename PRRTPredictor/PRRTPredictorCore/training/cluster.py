@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import struct
 import threading
 import time
 import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -25,9 +26,9 @@ from joblib.parallel import ParallelBackendBase
 
 from ..errors import Code, InputRefused, PRRTError, RunFailed
 from ..imaging.cache import PreparedCohort
+from .cluster_worker import WorkerDemand, demand_of_this_machine, fit_on_worker, worker_refusal
 from .data import TrainingData
 from .records import FoldResult, FoldTask
-from .worker import WorkerDemand, demand_of_this_machine, fit_on_worker, worker_refusal
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -39,7 +40,27 @@ CONNECT_SECONDS = 20.0
 """How long the scheduler, and then its first worker, are waited for."""
 WORKERLESS_SECONDS = 120.0
 """How long a run waits for a new worker when none is left."""
+ANSWER_SECONDS = 120.0
+"""How long a worker may take to look for every patient's images, and the scheduler to say anything at all."""
 WATCH_SECONDS = 1.0
+
+_NO_DASK = (
+    OSError,  # nobody there, or certificates that cannot be read
+    asyncio.TimeoutError,
+    TypeError,  # tls without certificates
+    RuntimeError,  # tcp where Dask's configuration demands encryption
+    ImportError,  # a scheduler of quite another version
+    ValueError,  # from here on: another service, which greets in a way of its own
+    MemoryError,
+    EOFError,
+    LookupError,
+    AttributeError,
+    struct.error,
+)
+"""What connecting to a place raises where no Dask scheduler can be talked to."""
+
+_SILENCE = (OSError, asyncio.TimeoutError, RuntimeError, AttributeError)
+"""What asking raises when the scheduler is gone; a client that has given it up has none (AttributeError)."""
 
 
 @contextmanager
@@ -74,9 +95,10 @@ class ClusterWorkers:
     def __init__(self, client: Client, address: str) -> None:
         self._client, self._address = client, address
         self._backend: _Backend | None = None
-        self._count = len(client.nthreads())
+        self._count = self._workers_there()
         self._left = threading.Event()
-        threading.Thread(target=self._watch, daemon=True, name="cluster").start()
+        self._watcher = threading.Thread(target=self._watch, daemon=True, name="cluster")
+        self._watcher.start()
 
     def side_by_side(self, device: str) -> int:
         """See :meth:`~.workers.FitWorkers.side_by_side`: one fit a worker, whatever the device."""
@@ -88,19 +110,34 @@ class ClusterWorkers:
         Raises
         ------
         InputRefused
-            ``CLUSTER_MISMATCH``, ``CLUSTER_FILES`` or ``DEVICE_MISSING``, naming the first worker that cannot.
+            ``CLUSTER_MISMATCH``, ``CLUSTER_FILES`` or ``DEVICE_MISSING``, naming the first worker that cannot;
+            ``CLUSTER_UNREACHABLE`` when one does not answer.
+        RunFailed
+            ``CLUSTER_LOST`` without scheduler.
         """
-        answers = self._client.run(worker_refusal, demand, on_error="return")
+
+        async def ask() -> dict[str, PRRTError | Exception | None]:
+            answers = self._client.run(worker_refusal, demand, on_error="return")
+            return dict(await asyncio.wait_for(answers, ANSWER_SECONDS))
+
+        try:
+            answers = self._client.sync(ask)
+        except asyncio.TimeoutError:
+            raise InputRefused(
+                Code.CLUSTER_UNREACHABLE,
+                f"A worker of the cluster has not answered for {ANSWER_SECONDS:.0f} seconds.",
+                where=self._address,
+                remedy="Look for a worker that hangs (Dask's dashboard shows them), end it, and start it again.",
+            ) from None
+        except _SILENCE:
+            raise _scheduler_lost(self._address) from None
         for worker, answer in answers.items():
+            if isinstance(answer, OSError):  # it left meanwhile
+                continue
             if isinstance(answer, PRRTError):
                 raise answer
             if isinstance(answer, Exception):  # it could not even be asked
-                raise InputRefused(
-                    Code.CLUSTER_MISMATCH,
-                    f"A worker cannot run PRRTPredictor ({_first_line(answer)}).",
-                    where=worker,
-                    remedy="Install the same version of PRRTPredictor, with the same packages, for every worker.",
-                ) from answer
+                raise _incapable(answer, worker) from answer
 
     def fit(
         self, groups: Sequence[Sequence[FoldTask]], data: TrainingData, settings: FitSettings
@@ -137,19 +174,27 @@ class ClusterWorkers:
     def leave(self) -> None:
         """Stop watching the cluster."""
         self._left.set()
+        self._watcher.join(WATCH_SECONDS)
 
     def _watch(self) -> None:
         """Count the workers, once a second; tell the fits when there have been none for too long."""
         last_seen = time.monotonic()
         while not self._left.wait(WATCH_SECONDS):
-            try:
-                self._count = len(self._client.nthreads())
-            except (OSError, RuntimeError):  # the scheduler is gone: its fits are told so by Dask
-                self._count = 0
+            self._count = self._workers_there()
+            backend = self._backend
             if self._count:
                 last_seen = time.monotonic()
-            elif self._backend is not None and time.monotonic() - last_seen > WORKERLESS_SECONDS:
-                self._backend.give_up()
+            elif backend is not None and time.monotonic() - last_seen > WORKERLESS_SECONDS:
+                backend.give_up()
+
+    def _workers_there(self) -> int:
+        async def ask() -> int:
+            return len(await asyncio.wait_for(self._client.nthreads(), ANSWER_SECONDS))
+
+        try:
+            return int(self._client.sync(ask))
+        except _SILENCE:  # the fits are told so by Dask
+            return 0
 
 
 class _Backend(ParallelBackendBase):  # type: ignore[misc]
@@ -160,8 +205,8 @@ class _Backend(ParallelBackendBase):  # type: ignore[misc]
     def __init__(self, client: Client, address: str) -> None:
         super().__init__()
         self._client, self._address = client, address
-        self._futures: set[Future[Any]] = set()
-        self._workerless = False
+        self._waiting: dict[Future[Any], Callable[[Future[Any]], None]] = {}
+        self._given_up = False
 
     def effective_n_jobs(self, n_jobs: int) -> int:
         return 2  # all groups are handed out at once, whatever this says; at 1, joblib would fit in this process
@@ -169,16 +214,23 @@ class _Backend(ParallelBackendBase):  # type: ignore[misc]
     def submit(self, func: Callable[[], Any], callback: Callable[[Future[Any]], None]) -> Future[Any]:
         # Not a pure function for Dask, which would otherwise hand out what it computed for an earlier run.
         future = self._client.submit(func, key=f"prrt-fit-{uuid.uuid4().hex}", pure=False)
-        self._futures.add(future)
-        future.add_done_callback(callback)
+        self._waiting[future] = callback
+        future.add_done_callback(self._done)
         return future
+
+    def _done(self, future: Future[Any]) -> None:
+        """Tell joblib, once."""
+        callback = self._waiting.pop(future, None)
+        if callback is not None:
+            callback(future)
 
     def retrieve_result_callback(self, future: Future[Any]) -> Any:
         from concurrent.futures import CancelledError
 
         from distributed import KilledWorker
 
-        self._futures.discard(future)
+        if self._given_up:
+            raise _lost("None of the cluster's workers is left.", self._address)
         try:
             return future.result()
         except KilledWorker:
@@ -188,24 +240,44 @@ class _Backend(ParallelBackendBase):  # type: ignore[misc]
                 where=self._address,
                 remedy="Give the workers more memory; the same command goes on with the folds that are missing.",
             ) from None
-        except CancelledError:
-            lost = "None of the cluster's workers is left." if self._workerless else "The Dask scheduler was lost."
-            raise RunFailed(
-                Code.CLUSTER_LOST,
-                lost,
-                where=self._address,
-                remedy="Start scheduler and workers again; the same command, with or without a scheduler, goes on with "
-                "the folds that are missing.",
-            ) from None
+        except (CancelledError, OSError):  # OSError: it went while it handed a result over
+            raise _scheduler_lost(self._address) from None
+        except ImportError as problem:  # a worker that joined late
+            raise _incapable(problem, self._address) from problem
 
     def give_up(self) -> None:
-        """End the fits, since there is nobody who could do them."""
-        self._workerless = True
-        self._client.cancel(list(self._futures))
+        """End the fits, since there is nobody who could do them; does not wait for Dask, which may be silent."""
+        self._given_up = True
+        for future in list(self._waiting):
+            self._done(future)
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
         if self._client.status == "running":
-            self._client.cancel(list(self._futures))
+            with suppress(*_SILENCE):
+                self._client.cancel(list(self._waiting))
+
+
+def _scheduler_lost(address: str) -> RunFailed:
+    return _lost("The Dask scheduler was lost.", address)
+
+
+def _lost(message: str, address: str) -> RunFailed:
+    return RunFailed(
+        Code.CLUSTER_LOST,
+        message,
+        where=address,
+        remedy="Start scheduler and workers again; the same command, with or without a scheduler, goes on with the "
+        "folds that are missing.",
+    )
+
+
+def _incapable(problem: Exception, address: str) -> InputRefused:
+    return InputRefused(
+        Code.CLUSTER_MISMATCH,
+        f"A worker cannot run PRRTPredictor ({_first_line(problem)}).",
+        where=address,
+        remedy="Install the same version of PRRTPredictor, with the same packages, for every worker.",
+    )
 
 
 def _with_absolute_paths(data: TrainingData, settings: FitSettings) -> tuple[TrainingData, FitSettings]:
@@ -257,8 +329,7 @@ def _connected(address: str) -> Iterator[Client]:
         security = Security()
         asyncio.run(_greet(address, security))
         client = Client(address, security=security, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, asyncio.TimeoutError, TypeError, ValueError, ImportError) as problem:
-        # TypeError, ValueError: tls without certificates; ImportError: a scheduler of quite another version.
+    except _NO_DASK as problem:
         raise _unreachable(address, f"No Dask scheduler answers there ({_first_line(problem)}).") from problem
     with client:
         try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -107,7 +108,7 @@ def _has_gpu() -> bool:
 def _blind(demand: WorkerDemand, address: str) -> PRRTError | None:
     """The refusal of a worker that lacks one of the files."""
     files = [demand.ct_encoder, demand.data.ct_features if demand.data else None]
-    unseen = [path.name for path in files if path and not path.is_file()]
+    unseen = [path.name for path in files if path and not os.access(path, os.R_OK)]
     if demand.data and not unseen:
         for code in demand.data.codes:
             try:
@@ -138,20 +139,21 @@ def fit_on_worker(
     Cancelled
         The run was stopped meanwhile.
     """
-    from distributed import get_worker
+    from distributed import Status, get_worker
 
     from .engine import fit_folds
 
     worker = get_worker()
-    refusal = worker_refusal(demand, worker)
+    refusal = worker_refusal(replace(demand, data=data, ct_encoder=settings.ct_encoder), worker)
     if refusal is not None:
         raise refusal
     key = worker.get_current_task()
 
     def dropped() -> bool:
-        """Whether the scheduler has told the worker meanwhile that nobody waits for this task any more."""
+        """Whether nobody waits for this task any more: the scheduler has said so, or is itself gone."""
         task = worker.state.tasks.get(key)
-        return task is None or task.state == "cancelled"
+        ending = worker.status in (Status.closing, Status.closed)
+        return ending or task is None or task.state == "cancelled"
 
     with stopping_when(dropped):
         return tuple(fit_folds(group, data, settings))
