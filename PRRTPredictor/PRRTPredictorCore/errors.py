@@ -84,7 +84,7 @@ class Code(str, Enum):
     CANCELLED = "CANCELLED"  # the user stopped the work
     TRAINING_FAILED = "TRAINING_FAILED"  # a fold could not be fitted
     CLUSTER_ADDRESS = "CLUSTER_ADDRESS"  # not an address of a Dask scheduler
-    CLUSTER_UNREACHABLE = "CLUSTER_UNREACHABLE"  # no scheduler answers there, or it has no workers
+    CLUSTER_UNREACHABLE = "CLUSTER_UNREACHABLE"  # no scheduler answers there, it has no workers, or one hangs
     CLUSTER_MISMATCH = "CLUSTER_MISMATCH"  # a worker with other software, or with several threads
     CLUSTER_FILES = "CLUSTER_FILES"  # a worker does not see the prepared images or the run's files
     CLUSTER_LOST = "CLUSTER_LOST"  # scheduler or workers went away in the middle of a run
