@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..references import box_means, exact_boxes
 from ..side_by_side import Contender, Limit, Peer, Stage
 from ..workplace import Workplace
 
@@ -142,21 +143,10 @@ def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 @lru_cache(maxsize=1)
 def _exact(bench: Workplace) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Means over the model's voxels from integrals in float64: another way than ours, PET and CT have one box."""
+    """Means over the model's voxels; PET and CT have one box."""
     pet, ct = (series.volume.array for series in _pair(bench))
-    return _box_means(pet), _box_means(ct)
-
-
-def _box_means(array: NDArray[Any]) -> NDArray[np.float64]:
-    planes = [_means_along(_means_along(plane, 0, SHAPE[1]), 1, SHAPE[2]) for plane in array]
-    return _means_along(np.stack(planes), 0, SHAPE[0])
-
-
-def _means_along(values: NDArray[Any], axis: int, boxes: int) -> NDArray[np.float64]:
-    lines = np.moveaxis(values, axis, 0).astype(np.float64)
-    integral = np.concatenate([np.zeros_like(lines[:1]), np.cumsum(lines, axis=0)])
-    edges = np.linspace(0.0, len(lines), boxes + 1)
-    before = np.minimum(edges.astype(int), len(lines) - 1)
-    part = (edges - before).reshape(-1, *(1,) * (lines.ndim - 1))
-    upto = integral[before] + part * lines[before]
-    return np.moveaxis(np.diff(upto, axis=0) * (boxes / len(lines)), 0, axis)
+    means = [
+        box_means(array, [exact_boxes((0, n), m) for n, m in zip(array.shape, SHAPE, strict=True)])
+        for array in (pet, ct)
+    ]
+    return means[0], means[1]
