@@ -9,8 +9,6 @@ does travel are study codes, blood values, outcomes and fitted weights.
 from __future__ import annotations
 
 import asyncio
-import logging
-import struct
 import threading
 import time
 import uuid
@@ -19,45 +17,27 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from joblib import Parallel, delayed
 from joblib.parallel import ParallelBackendBase
 
 from ..errors import Code, InputRefused, PRRTError, RunFailed
 from ..imaging.cache import PreparedCohort
+from .cluster_connection import connected_to, first_line
 from .cluster_worker import WorkerDemand, demand_of_this_machine, fit_on_worker, worker_refusal
 from .data import TrainingData
 from .records import FoldResult, FoldTask
 
 if TYPE_CHECKING:
     from distributed import Client, Future
-    from distributed.security import Security
 
     from .engine import FitSettings
 
-CONNECT_SECONDS = 20.0
-"""How long the scheduler, and then its first worker, are waited for."""
 WORKERLESS_SECONDS = 120.0
 """How long a run waits for a new worker when none is left."""
 ANSWER_SECONDS = 120.0
 """How long a worker may take to look for every patient's images, and the scheduler to say anything at all."""
 WATCH_SECONDS = 1.0
-
-_NO_DASK = (
-    OSError,  # nobody there, or certificates that cannot be read
-    asyncio.TimeoutError,
-    TypeError,  # tls without certificates
-    RuntimeError,  # tcp where Dask's configuration demands encryption
-    ImportError,  # a scheduler of quite another version
-    ValueError,  # from here on: another service, which greets in a way of its own
-    MemoryError,
-    EOFError,
-    LookupError,
-    AttributeError,
-    struct.error,
-)
-"""What connecting to a place raises where no Dask scheduler can be talked to."""
 
 _SILENCE = (OSError, asyncio.TimeoutError, RuntimeError, AttributeError)
 """What asking raises when the scheduler is gone; a client that has given it up has none (AttributeError)."""
@@ -78,9 +58,7 @@ def cluster_workers(address: str) -> Iterator[ClusterWorkers]:
     InputRefused
         ``CLUSTER_ADDRESS``, ``DEPENDENCY_MISSING``, ``CLUSTER_UNREACHABLE``, ``CLUSTER_MISMATCH``.
     """
-    _require_address(address)
-    _require_dask()
-    with _quiet(), _connected(address) as client:
+    with connected_to(address) as client:
         workers = ClusterWorkers(client, address)
         try:
             workers.require(demand_of_this_machine())
@@ -274,7 +252,7 @@ def _lost(message: str, address: str) -> RunFailed:
 def _incapable(problem: Exception, address: str) -> InputRefused:
     return InputRefused(
         Code.CLUSTER_MISMATCH,
-        f"A worker cannot run PRRTPredictor ({_first_line(problem)}).",
+        f"A worker cannot run PRRTPredictor ({first_line(problem)}).",
         where=address,
         remedy="Install the same version of PRRTPredictor, with the same packages, for every worker.",
     )
@@ -290,90 +268,3 @@ def _with_absolute_paths(data: TrainingData, settings: FitSettings) -> tuple[Tra
         replace(data, images=images, ct_features=features.absolute() if features else None),
         replace(settings, ct_encoder=encoder.absolute() if encoder else None),
     )
-
-
-def _require_address(address: str) -> None:
-    try:
-        parts = urlsplit(address)
-        usable = parts.scheme in ("tcp", "tls") and bool(parts.hostname) and bool(parts.port)
-        usable = usable and address == f"{parts.scheme}://{parts.netloc}"
-    except ValueError:
-        usable = False
-    if not usable:
-        raise InputRefused(
-            Code.CLUSTER_ADDRESS,
-            "This is not the address of a Dask scheduler.",
-            where=address,
-            remedy="Give it as tcp://host:port or tls://host:port, as the scheduler prints it when it starts.",
-        )
-
-
-def _require_dask() -> None:
-    try:
-        import distributed  # noqa: F401
-    except ImportError:
-        raise InputRefused(
-            Code.DEPENDENCY_MISSING,
-            "Fitting on a cluster needs Dask, which is not installed.",
-            where="distributed",
-            remedy="Install it here and for every worker: pip install 'prrtpredictor[distributed]'.",
-        ) from None
-
-
-@contextmanager
-def _connected(address: str) -> Iterator[Client]:
-    from distributed import Client
-    from distributed.security import Security
-
-    try:
-        security = Security()
-        asyncio.run(_greet(address, security))
-        client = Client(address, security=security, timeout=CONNECT_SECONDS, set_as_default=False)
-    except _NO_DASK as problem:
-        raise _unreachable(address, f"No Dask scheduler answers there ({_first_line(problem)}).") from problem
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-        except (TimeoutError, asyncio.TimeoutError):
-            raise _unreachable(address, "The Dask scheduler has no workers.") from None
-        yield client
-
-
-async def _greet(address: str, security: Security) -> None:
-    """Exchange Dask's first words; a Client would wait for ever for those of a server that is none and stays silent."""
-    from distributed.comm.core import connect
-
-    greeting = connect(address, timeout=CONNECT_SECONDS, **security.get_connection_args("client"))
-    comm = await asyncio.wait_for(greeting, CONNECT_SECONDS)
-    comm.abort()
-
-
-def _unreachable(address: str, message: str) -> InputRefused:
-    return InputRefused(
-        Code.CLUSTER_UNREACHABLE,
-        message,
-        where=address,
-        remedy="Check the address, that scheduler and workers run, the firewall and, for tls://, the certificates in "
-        "Dask's configuration.",
-    )
-
-
-def _first_line(problem: Exception) -> str:
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Dask's own log lines off the terminal; what matters of them is told as errors."""
-    # Dask gives several of its loggers levels of their own.
-    names = ["distributed", *(name for name in logging.root.manager.loggerDict if name.startswith("distributed."))]
-    levels = {name: logging.getLogger(name).level for name in names}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Mismatched versions found", category=UserWarning)
-        try:
-            for name in names:
-                logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-            yield
-        finally:
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)
