@@ -87,6 +87,26 @@ def test_a_header_that_is_cut_is_not_plain(end: int) -> None:
     assert plain_header((ZOO / "CTImage.dcm").read_bytes()[:end]) is None
 
 
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [(b"CS\x0a\x00ISO_IR", b"CS\x0a\x00IS\xff_IR"), (b"CS\x0a\x00ISO_IR", b"AT\x0a\x00ISO_IR")],
+    ids=["no ASCII", "no code string"],
+)
+def test_an_odd_character_set_is_left_to_pydicom(tmp_path: Path, written: bytes, instead: bytes) -> None:
+    series = ct_series(CT[:3])
+    for item in series:
+        item.SpecificCharacterSet = "ISO_IR 100"
+    path = write_series(series, tmp_path)[0]
+    start = path.read_bytes()
+    assert start.count(written) == 1
+    odd = start.replace(written, instead)
+    assert plain_header(start[:HEADER_BYTES]) is not None
+    assert plain_header(odd[:HEADER_BYTES]) is None
+    if instead.startswith(b"CS"):
+        path.write_bytes(odd)
+        np.testing.assert_array_equal(read_frames(tmp_path, "CT").values, CT[:3] - 1024)
+
+
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
@@ -106,6 +126,14 @@ def test_bytes_that_are_no_number_are_none(written: bytes) -> None:
     header[0x0028_1053] = RawDataElement(Tag("RescaleSlope"), "DS", len(written), written, 0, False, True)
     with without_warnings():
         assert number(header, "RescaleSlope") is None
+
+
+def test_long_values_are_not_kept_in_memory() -> None:
+    first, second = Dataset(), Dataset()
+    for header in (first, second):
+        header[0x0028_1053] = RawDataElement(Tag("RescaleSlope"), "DS", 600, b"1\\" * 300, 0, False, True)
+    assert value_of(first, "RescaleSlope") == value_of(second, "RescaleSlope")
+    assert value_of(first, "RescaleSlope") is not value_of(second, "RescaleSlope")
 
 
 def test_slices_that_differ_only_in_what_is_theirs_are_of_one_kind(tmp_path: Path) -> None:
@@ -207,6 +235,24 @@ def test_what_is_not_exactly_as_announced_is_left_to_pydicom(name: str, tmp_path
     assert swift_frame(path, source.fragments_at, source.transfer_syntax, (512, 511), source.dtype) is None
     assert swift_frame(path, source.fragments_at, source.transfer_syntax, (512, 512), np.dtype("u1")) is None
     assert swift_frame(tmp_path / "gone", source.fragments_at, source.transfer_syntax, (512, 512), source.dtype) is None
+
+
+@pytest.mark.parametrize("stored", [np.int16, np.uint16])
+def test_a_codestream_of_another_sign_or_size_is_left_to_pydicom(stored: type[np.integer], tmp_path: Path) -> None:
+    image = np.arange(64 * 96).reshape(64, 96).astype(stored)
+    other = np.dtype("u2" if stored is np.int16 else "i2")
+    codestream = bytearray(imagecodecs.jpeg2k_encode(image, level=0, codecformat="j2k", reversible=True))
+    path = tmp_path / "slice"
+
+    def decoded_as(dtype: np.dtype, announced: bytes) -> np.ndarray | None:
+        codestream[8:16] = announced
+        path.write_bytes(encapsulate([bytes(codestream)]) + b"\xfe\xff\xdd\xe0\0\0\0\0")
+        return swift_frame(path, 0, JPEG2000Lossless, (64, 96), dtype)
+
+    width_and_height = bytes(codestream[8:16])
+    np.testing.assert_array_equal(decoded_as(image.dtype, width_and_height), image)
+    assert decoded_as(other, width_and_height) is None
+    assert decoded_as(image.dtype, b"\0\0\xff\xff" * 2) is None
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES.values(), ids=SYNTAXES)

@@ -82,11 +82,12 @@ def plain_header(start: bytes) -> tuple[Dataset, int] | None:
         if is_implicit and start[offset + 4 : offset + 6] in _VRS:
             return None  # it says implicit, but is explicit
         elements, offset = _elements(start, offset, is_implicit, None)
+        encodings = _encodings(elements)
     except (_NotPlainError, *HEADER_ERRORS):
         return None
     meta.set_original_encoding(False, True, default_encoding)
     header = Dataset(elements)
-    header.set_original_encoding(is_implicit, True, _encodings(elements))
+    header.set_original_encoding(is_implicit, True, encodings)
     header.file_meta = meta
     return header, offset
 
@@ -156,12 +157,16 @@ def _usual_vr(tag: BaseTag) -> str:
 def _encodings(elements: Elements) -> str | list[str]:
     """Python's names of the character sets, as pydicom keeps them."""
     element = elements.get(_CHARACTER_SET)
-    return str(default_encoding) if element is None else _encodings_of(element.value or b"")
+    if element is None:
+        return str(default_encoding)
+    if element.VR not in (None, "CS"):
+        raise _NotPlainError
+    return list(_encodings_of(element.value or b""))
 
 
 @lru_cache(maxsize=64)
-def _encodings_of(written: bytes) -> list[str]:
-    return list(convert_encodings(written.decode("ascii").rstrip(" \0").split("\\")))
+def _encodings_of(written: bytes) -> tuple[str, ...]:
+    return tuple(convert_encodings(written.decode("ascii").rstrip(" \0").split("\\")))
 
 
 @lru_cache(maxsize=16_384)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ _JPEG_LS = frozenset({str(JPEGLSLossless), str(JPEGLSNearLossless)})
 _JPEG_2000 = frozenset({str(JPEG2000Lossless), str(JPEG2000)})
 _SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _END_OF_CODESTREAM = b"\xff\xd9"
+_SIZE_STARTS = b"\xff\x4f\xff\x51"  # the markers SOC and SIZ
+_SIZE = Struct(">8x4L16xHB").unpack_from
+_SIGNED = 0x80
 
 
 @cache
@@ -71,14 +75,30 @@ def swift_frame(
         return None
 
 
-def _decoded(codestream: bytes, transfer_syntax: str, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _decoded(
+    codestream: bytes, transfer_syntax: str, shape: tuple[int, int], dtype: np.dtype[Any]
+) -> NDArray[Any] | None:
     import imagecodecs
 
-    # The decoders refuse to write an image of another size or type than that of the array.
+    # The decoders refuse to write an image of another size, or of another number of bytes, than that of the array.
     if transfer_syntax in _JPEG_2000:
+        if not _is_announced(codestream, shape, dtype):
+            return None
         out = np.empty(shape, dtype)
         imagecodecs.jpeg2k_decode(codestream, numthreads=1, out=out)
         return out
     unsigned = np.empty(shape, f"u{dtype.itemsize}")  # JPEG-LS knows no signs
     imagecodecs.jpegls_decode(codestream, out=unsigned)
     return unsigned.view(dtype)
+
+
+def _is_announced(codestream: bytes, shape: tuple[int, int], dtype: np.dtype[Any]) -> bool:
+    """Whether JPEG 2000's own header tells the announced size and sign; asked before memory is (ISO 15444-1, A.5.1)."""
+    if not codestream.startswith(_SIZE_STARTS):
+        return False
+    right, bottom, left, top, components, depth = _SIZE(codestream)
+    return (
+        (bottom - top, right - left) == shape
+        and components == 1
+        and bool(depth & _SIGNED) == np.issubdtype(dtype, np.signedinteger)
+    )

@@ -37,6 +37,8 @@ HEADER_ERRORS = (
 
 _PLAIN_VRS = frozenset({"AS", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "SL", "SS", "TM", "UI", "UL", "US"})
 """Value representations whose bytes mean the same whatever else the header says, its character set included."""
+_LONGEST_KEPT = 256
+"""Bytes of a value that is remembered; longer ones are none that series share, and would fill the memory."""
 
 
 def value_of(header: Dataset, keyword: str) -> Any:
@@ -49,7 +51,12 @@ def value_of(header: Dataset, keyword: str) -> Any:
     element: Any = header.get_item(tag)
     if element is None:
         return None
-    if isinstance(element, RawDataElement) and element.value and (element.VR or usual_vr) in _PLAIN_VRS:
+    if (
+        isinstance(element, RawDataElement)
+        and element.value
+        and len(element.value) <= _LONGEST_KEPT
+        and (element.VR or usual_vr) in _PLAIN_VRS
+    ):
         value = _understood(tag, element.VR, element.value, element.is_little_endian)
     else:
         try:
