@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from PRRTPredictorCore.errors import Cancelled
 from PRRTPredictorCore.models.encoder_files import write_encoder
 from PRRTPredictorCore.models.presets import TUNED, Preset
 from PRRTPredictorCore.models.pretrained import ct_encoder_for
-from PRRTPredictorCore.models.registry import MODELS
+from PRRTPredictorCore.models.registry import MODELS, ModelSpec
 from PRRTPredictorCore.progress import silent
 from PRRTPredictorCore.training import crossval, engine
 from PRRTPredictorCore.training.company import folds_that_fit
@@ -22,6 +24,7 @@ from PRRTPredictorCore.training.crossval import run_crossval
 from PRRTPredictorCore.training.ctfeatures import with_ct_features
 from PRRTPredictorCore.training.data import TrainingData, gather_training_data
 from PRRTPredictorCore.training.engine import FitSettings, fit_folds
+from PRRTPredictorCore.training.groups import company_notices, group_tasks
 from PRRTPredictorCore.training.records import FoldResult, FoldTask
 from PRRTPredictorCore.training.store import RunStore
 
@@ -103,16 +106,65 @@ def test_exploding_folds_stop_with_their_reason() -> None:
     assert all(np.isfinite(result.predictions.logit).all() for result in together)
 
 
-def test_where_memory_is_short_the_folds_are_fitted_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_room(*_: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+def three_of_a_network(specs: Sequence[ModelSpec], *_: object) -> dict[str, int]:
+    return {spec.name: 3 if spec.kind == "network" else 1 for spec in specs}
 
+
+def no_room(*_: object) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_where_memory_is_short_the_folds_are_fitted_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "fit_networks", no_room)
     settings = FitSettings(TINY, seed=3)
-    with pytest.warns(RuntimeWarning, match="3 folds of pet_labs side by side"):
-        fallen_back = list(fit_folds(tasks("pet_labs"), DATA, settings))
+    fallen_back = list(fit_folds(tasks("pet_labs"), DATA, settings))
     monkeypatch.undo()
-    assert_equal(list(fit_folds(tasks("pet_labs"), DATA, settings)), fallen_back)
+    together = list(fit_folds(tasks("pet_labs"), DATA, settings))
+    assert_equal(together, fallen_back)
+    assert [result.outcome.folds_together for result in together] == [3, 3, 3]
+    assert [result.outcome.folds_together for result in fallen_back] == [1, 1, 1]
+
+
+def test_that_memory_was_short_is_recorded_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crossval, "folds_together", three_of_a_network)
+    monkeypatch.setattr(crossval, "group_tasks", in_company)
+    config = tiny_config("rf_labs", "pet_labs", repeats=2)
+    roomy = run_crossval(COHORT, IMAGES, config, tmp_path / "roomy")
+    assert company_notices(roomy) == ()
+    monkeypatch.setattr(engine, "fit_networks", no_room)
+    short = run_crossval(COHORT, IMAGES, config, tmp_path / "short")
+    assert company_notices(short) == ()  # fits of a CPU
+    assert {short.outcome("pet_labs", task.repeat, task.fold).folds_together for task in short.tasks("pet_labs")} == {1}
+    outcome = RunStore.outcome
+    monkeypatch.setattr(RunStore, "outcome", lambda *fold: replace(outcome(*fold), device="NVIDIA H200"))
+    assert company_notices(roomy) == ()
+    (notice,) = company_notices(RunStore(tmp_path / "short"))
+    assert "3 folds of pet_labs" in notice.message
+    assert "3 of its fits" in notice.message  # the fourth was a group of its own
+
+
+def in_company(missing: Sequence[FoldTask], store: RunStore, _: str) -> list[list[FoldTask]]:
+    """The groups of a GPU, fitted here on the CPU."""
+    return group_tasks(missing, store, "cuda")
+
+
+def test_on_a_cpu_a_run_begun_on_a_gpu_goes_on_fold_by_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crossval, "folds_together", three_of_a_network)
+    store = run_crossval(COHORT, IMAGES, tiny_config("pet_labs", repeats=2), tmp_path)
+    assert store.manifest.folds_together == {"pet_labs": 3}
+    lone = store.tasks("pet_labs")[1]
+    assert store.outcome("pet_labs", lone.repeat, lone.fold).folds_together == 1
+    assert group_tasks([lone], store, "cpu") == [[lone]]
+    assert group_tasks([lone], store, "cuda") == [list(store.tasks("pet_labs")[:3])]
+
+
+def test_a_fold_of_an_older_version_was_fitted_by_itself(tmp_path: Path) -> None:
+    store = run_crossval(COHORT, IMAGES, tiny_config("rf_labs"), tmp_path)
+    done = store.fold_folder("rf_labs", 0, 0) / "done.json"
+    written = json.loads(done.read_text())
+    del written["folds_together"]
+    done.write_text(json.dumps(written))
+    assert store.outcome("rf_labs", 0, 0).folds_together == 1
 
 
 # --- how many -----------------------------------------------------------------------------------------------------
@@ -133,7 +185,8 @@ def test_as_many_folds_as_memory_holds_in_groups_about_as_large() -> None:
 
 def test_a_group_cut_in_the_middle_is_fitted_whole_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny_config("pet_labs", repeats=2)
-    monkeypatch.setattr(crossval, "_folds_together", lambda specs, *_: {spec.name: 3 for spec in specs})
+    monkeypatch.setattr(crossval, "folds_together", three_of_a_network)
+    monkeypatch.setattr(crossval, "group_tasks", in_company)
     whole = run_crossval(COHORT, IMAGES, config, tmp_path / "whole")
     save, saved = RunStore.save_fold, 0
 
@@ -148,6 +201,7 @@ def test_a_group_cut_in_the_middle_is_fitted_whole_again(tmp_path: Path, monkeyp
     with pytest.raises(Cancelled):
         run_crossval(COHORT, IMAGES, config, tmp_path / "cut")
     monkeypatch.undo()  # resumed where the memory would allow another number
+    monkeypatch.setattr(crossval, "group_tasks", in_company)
     written = (tmp_path / "cut" / "folds" / "pet_labs" / "0-0" / "done.json").read_bytes()
     steps: list[int] = []
 

@@ -76,7 +76,8 @@ def test_predictions_csv_is_the_fixed_table_in_full_precision(whole_run: Path) -
 
 def test_done_json_tells_how_the_fit_went(whole_run: Path) -> None:
     done = json.loads((whole_run / "folds" / "pet" / "0-0" / "done.json").read_text(encoding="utf-8"))
-    assert {"finished_utc", "epochs", "best_epoch", "collapsed", "seconds", "device", "reason"} == set(done)
+    told = {"finished_utc", "epochs", "best_epoch", "collapsed", "seconds", "device", "reason", "folds_together"}
+    assert told == set(done)
     assert done["device"] == "cpu"
     assert 1 <= done["best_epoch"] <= done["epochs"] <= 3
 

@@ -25,6 +25,7 @@ def train(arguments: Namespace, progress: Progress) -> int:
     from ..models.pretrained import resolve_weights
     from ..training.config import RunConfig
     from ..training.crossval import require_run_folder, run_crossval
+    from ..training.groups import company_notices
 
     progress("check", 0, 1, "cohort")
     cohort = read_cohort(arguments.cohort)
@@ -46,7 +47,7 @@ def train(arguments: Namespace, progress: Progress) -> int:
     )
     with _fit_workers(arguments.scheduler, jobs) as workers:
         prepared = prepare_cohort(cohort.patients, config.preprocess, jobs=jobs, progress=progress)
-        run_crossval(cohort, prepared, config, arguments.out, progress, workers)
+        store = run_crossval(cohort, prepared, config, arguments.out, progress, workers)
     progress("results", 0, 1, "metrics and tests")
     summary = summarise_run(arguments.out)
     progress("results", 1, 1)
@@ -55,6 +56,7 @@ def train(arguments: Namespace, progress: Progress) -> int:
         return 0
     say(format_table_two(summary))
     say_notices(counted_notices([prepared.study(code).notices for code in prepared.codes]))
+    say_notices(company_notices(store))
     say(f"Run folder: {arguments.out}    Next: prrt report {arguments.out}")
     return 0
 

@@ -18,7 +18,7 @@ from ..models.device import resolve_device
 from ..models.encoder_files import read_encoder, write_encoder
 from ..models.presets import Preset, preset_named
 from ..models.pretrained import ct_encoder_for
-from ..models.registry import MODELS, ModelSpec, model_spec, model_specs
+from ..models.registry import MODELS, model_spec, model_specs
 from ..progress import Progress, expect, silent
 from ..records import Cohort
 from .cohortfile import COHORT_NAME, RunCohort, write_run_cohort
@@ -27,6 +27,7 @@ from .ctfeatures import remove_ct_features, with_ct_features
 from .data import PreparedImages, TrainingData, gather_training_data
 from .engine import FitSettings
 from .files import remove_partials
+from .groups import folds_together, group_tasks
 from .lock import run_lock
 from .manifest import (
     MANIFEST_NAME,
@@ -37,7 +38,6 @@ from .manifest import (
     write_manifest,
 )
 from .pace import Pace
-from .records import FoldTask
 from .splits import Split, make_splits, read_splits, write_splits
 from .store import CT_ENCODER, SPLITS, RunStore
 from .workers import FitWorkers, LocalWorkers
@@ -98,7 +98,7 @@ def run_crossval(
             remove_partials(out)
             needs_encoder = any(spec.ct_encoder == "pretrained" for spec in specs)
             encoder = _ct_encoder(out, config, preset, progress) if needs_encoder else None
-            together = _folds_together(specs, settings, data, splits, encoder)
+            together = folds_together(specs, settings, data, splits, encoder)
             asked = _manifest(config, preset, together, remembered, data, encoder)
             store = _open_run(out, asked, splits, remembered, encoder)
             settings = replace(settings, ct_encoder=out / CT_ENCODER if encoder else None)
@@ -150,33 +150,6 @@ def _manifest(
         versions=_versions(),
         pretrained=None if encoder is None else PretrainedSource(encoder.source, encoder.sha256),
     )
-
-
-def _folds_together(
-    specs: Sequence[ModelSpec],
-    settings: FitSettings,
-    data: TrainingData,
-    splits: Sequence[Split],
-    encoder: PretrainedEncoder | None,
-) -> dict[str, int]:
-    """How many folds of each model are fitted side by side, from the memory there is.
-
-    On a CPU, folds gain from processes of their own, not from company.
-    """
-    if settings.device == "cpu":
-        return {spec.name: 1 for spec in specs}
-    import torch
-
-    from .company import folds_that_fit
-
-    free, _ = torch.cuda.mem_get_info()
-    patients = max(len(split.train) for split in splits)
-    voxels = data.images.study(data.codes[0]).pet.size
-    channels = encoder.init_filters if encoder else 0
-    return {
-        spec.name: folds_that_fit(spec, settings.preset, patients, voxels, len(splits), free, channels)
-        for spec in specs
-    }
 
 
 def _versions() -> dict[str, str]:
@@ -262,7 +235,7 @@ def _fit_missing(
     pretrained = next((task.model for task in missing if model_spec(task.model).ct_encoder == "pretrained"), None)
     if pretrained:
         data = with_ct_features(data, model_spec(pretrained), settings, store.path, progress)
-    groups = group_tasks(missing, store)
+    groups = group_tasks(missing, store, settings.device)
     known = _timed(store, models, settings)
     wanted = set(missing)
     pace = Pace(
@@ -296,21 +269,3 @@ def _timed(store: RunStore, models: Sequence[str], settings: FitSettings) -> dic
                 if (outcome.device == "cpu") == (settings.device == "cpu"):
                     seconds.setdefault(model, []).append(outcome.seconds)
     return seconds
-
-
-def group_tasks(missing: Sequence[FoldTask], store: RunStore) -> list[list[FoldTask]]:
-    """The groups that the manifest fixes, where a fold of them is missing; a repeat of every model before the next one.
-
-    A group is fitted whole, whatever of it is there already: by its rounding, a fold's numbers depend on its company.
-    A run that is cut short then has whole cross-validations of all models rather than all repeats of a few.
-    """
-    wanted = set(missing)
-    groups: list[list[FoldTask]] = []
-    for model, size in store.manifest.folds_together.items():
-        tasks = store.tasks(model)
-        for start in range(0, len(tasks), size):
-            group = list(tasks[start : start + size])
-            if wanted.intersection(group):
-                groups.append(group)
-    order = {name: place for place, name in enumerate(MODELS)}
-    return sorted(groups, key=lambda group: (group[0].repeat, order[group[0].model], group[0].fold))

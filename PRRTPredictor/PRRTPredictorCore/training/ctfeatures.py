@@ -18,13 +18,16 @@ from .engine import FitSettings, network_setup, one_thread
 
 PATTERN = ".ct-features-*.npy"
 
+AT_A_TIME = 2
+"""Patients; more of them would need more memory and no less time."""
+
 
 def with_ct_features(
     data: TrainingData, spec: ModelSpec, settings: FitSettings, run: Path, progress: Progress
 ) -> TrainingData:
     """Compute the frozen features of all patients into the run folder, or find them there.
 
-    One patient at a time: nothing is fitted, so held-out patients cannot leak into a fold.
+    Nothing is fitted and no patient's features depend on another's, so held-out patients cannot leak into a fold.
 
     Returns
     -------
@@ -64,14 +67,15 @@ def _compute(target: Path, data: TrainingData, spec: ModelSpec, settings: FitSet
     network = setup.build(data.tabular.shape[1]).eval()
     stored = None
     with one_thread(settings.device):
-        for row in range(len(data.codes)):
+        for row in range(0, len(data.codes), AT_A_TIME):
             progress("frozen CT features", row, len(data.codes))
-            ct = torch.from_numpy(data.stack("ct", [row])).unsqueeze(1).to(setup.device)
-            features = network.frozen_features(ct)[0].float().cpu().numpy()
+            rows = range(row, min(row + AT_A_TIME, len(data.codes)))
+            ct = torch.from_numpy(data.stack("ct", rows)).unsqueeze(1).to(setup.device)
+            features = network.frozen_features(ct).float().cpu().numpy()
             if stored is None:
-                shape = (len(data.codes), *features.shape)
+                shape = (len(data.codes), *features.shape[1:])
                 stored = np.lib.format.open_memmap(target, mode="w+", dtype=np.float32, shape=shape)
-            stored[row] = features
+            stored[row : rows.stop] = features
         progress("frozen CT features", len(data.codes), len(data.codes))
     if stored is not None:
         stored.flush()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,14 +79,15 @@ def fit_folds(tasks: Sequence[FoldTask], data: TrainingData, settings: FitSettin
     """
     for model, members in groupby(tasks, key=lambda task: task.model):
         spec, group = model_spec(model), list(members)
-        company = group if spec.kind == "network" and len(group) > 1 else []
+        asked = group if spec.kind == "network" and len(group) > 1 else []
         begun = time.perf_counter()
         with one_thread(settings.device):
-            fits = _fit_together(company, spec, data, settings)
+            fits = _fit_together(asked, spec, data, settings)
         share = (time.perf_counter() - begun) / len(group)
         for task in group:
             with one_thread(settings.device):
-                result = _fit_one(task, data, settings, fits.pop(task, None), share)
+                company = len(group) if task in fits else 1
+                result = _fit_one(task, data, settings, fits.get(task), share, company)
             yield result
 
 
@@ -96,7 +96,7 @@ def _fit_together(
 ) -> dict[FoldTask, NetworkFit]:
     """The networks of these folds; none where the device's memory does not hold so many, so that each is fitted alone.
 
-    That it was short is told as a RuntimeWarning; the results are the same to rounding.
+    Each outcome keeps how many folds were in its company; the results are the same to rounding.
     """
     if not tasks:
         return {}
@@ -104,12 +104,9 @@ def _fit_together(
     try:
         return dict(zip(tasks, fit_networks(network_setup(spec, settings), data, folds), strict=True))
     except torch.OutOfMemoryError:
-        message = (
-            f"The memory does not hold {len(tasks)} folds of {spec.name} side by side; they are fitted one by one."
-        )
+        pass  # what was tried is freed before the memory is given back
     if settings.device == "cuda":
         torch.cuda.empty_cache()
-    warnings.warn(message, RuntimeWarning, stacklevel=2)
     return {}
 
 
@@ -146,9 +143,9 @@ Fitter = Callable[[FoldTask, ModelSpec, TrainingData, FitSettings], _Answer]
 
 
 def _fit_one(
-    task: FoldTask, data: TrainingData, settings: FitSettings, fit: NetworkFit | None, share: float
+    task: FoldTask, data: TrainingData, settings: FitSettings, fit: NetworkFit | None, share: float, company: int
 ) -> FoldResult:
-    """The result of one fold; ``share`` are the seconds of a fit that was made in company."""
+    """The result of one fold; ``share`` are its seconds of a fit that was made together, with ``company`` folds."""
     begun = time.perf_counter() - share
     spec = model_spec(task.model)
     answer = FITTERS[spec.kind](task, spec, data, settings) if fit is None else _answer_of(fit, task, data, settings)
@@ -175,6 +172,7 @@ def _fit_one(
             seconds=round(time.perf_counter() - begun, 3),
             device=torch.cuda.get_device_name() if settings.device == "cuda" else "cpu",
             reason=reason,
+            folds_together=company,
         ),
         gradients=answer.gradients,
         embeddings=answer.embeddings,

@@ -58,6 +58,8 @@ class FoldOutcome:
     reason : str
         Why the fit was stopped before its end; empty for a complete one. The predictions of a stopped fit come from
         its last finite state, or are the training prevalence where there was none.
+    folds_together : int
+        Folds that were fitted side by side, this one included: 1 where memory was short of what the manifest asks for.
     """
 
     finished_utc: str
@@ -67,6 +69,7 @@ class FoldOutcome:
     seconds: float
     device: str
     reason: str = ""
+    folds_together: int = 1
 
 
 COLLAPSE_SD = 1e-3

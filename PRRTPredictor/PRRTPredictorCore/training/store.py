@@ -181,7 +181,7 @@ class RunStore:
             ``RUN_INCOMPLETE`` when it is not finished, ``RUN_MISMATCH`` when ``done.json`` is damaged.
         """
         with self._fold_file(model, repeat, fold, DONE) as path:
-            content = read_json(path)
+            content = {"folds_together": 1, **read_json(path)}  # older runs fitted every fold by itself
             return decode(FoldOutcome, {name: content[name] for name in FoldOutcome.__dataclass_fields__})
 
     def predictions(self, model: str) -> tuple[FoldPredictions, ...]:
