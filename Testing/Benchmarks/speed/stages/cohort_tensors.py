@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +14,13 @@ from numpy.typing import NDArray
 
 from ..memory import peak_of
 from ..references import box_means, exact_boxes, sampled, whole_voxel_boxes
+from ..repetition import prepare_repeated
 from ..side_by_side import Contender, Limit, Peer, Point, Stage, Sweep
 from ..workplace import Workplace
 
 if TYPE_CHECKING:
     from PRRTPredictorCore.imaging.cache import PreparedCohort
-    from PRRTPredictorCore.records import CohortPatient, LoadedSeries, SeriesSource
+    from PRRTPredictorCore.records import CohortPatient
 
 GOAL = 0.4
 FULL_PATIENTS = 3
@@ -73,10 +72,11 @@ def stages(bench: Workplace) -> Iterator[Stage]:
 def sweeps(bench: Workplace) -> Iterator[Sweep]:
     """Peak memory while a cohort is prepared and then read patient by patient, as the folds read it."""
     points = []
-    _prepare_repeated(bench, bench.machine.cores)()  # starts the worker processes, which all sizes share
+    own = _patients(_small_cohort(bench))
+    prepare_repeated(bench, own, bench.machine.cores)()  # starts the worker processes, which all sizes share
     for patients in MEMORY_PATIENTS:
         bench.say(f"cohort memory: {patients} patients")
-        run = _prepare_repeated(bench, patients)
+        run = prepare_repeated(bench, own, patients)
         seconds: list[float] = []
         peak = peak_of(lambda run=run, seconds=seconds: seconds.append(run()))
         points.append(Point(patients, seconds[0], peak))
@@ -264,74 +264,3 @@ def _references(table: Path) -> tuple[Tensors, Tensors]:
 def _stack(images: list[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> Tensors:
     pets, cts = zip(*images, strict=True)
     return np.stack(pets).astype(np.float32), np.stack(cts).astype(np.float32)
-
-
-# --- memory -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Repetition:
-    """One of several times that the same series stands in a cohort."""
-
-    source: SeriesSource
-    marker: Path
-
-
-class _RepeatingReader:
-    """Reads a patient's DICOM files anew for every repetition, as if each were another patient.
-
-    A file of the repetition's own, last among the series' files, gives it a content key of its own; one PET voxel is
-    altered by the repetition's number, since the same images under two codes are refused.
-    """
-
-    def files(self, source: _Repetition) -> tuple[Path, ...]:
-        from PRRTPredictorCore.dicom.index import series_files
-
-        return (*series_files(source.source), source.marker)
-
-    def load_pet(self, files: tuple[Path, ...]) -> LoadedSeries:
-        from PRRTPredictorCore.dicom.suv import load_pet
-
-        series = load_pet(files[:-1])
-        array = series.volume.array.copy()
-        array[tuple(n // 2 for n in array.shape)] += float(files[-1].stem)
-        return replace(series, volume=replace(series.volume, array=array))
-
-    def load_ct(self, files: tuple[Path, ...]) -> LoadedSeries:
-        from PRRTPredictorCore.dicom.series import load_ct
-
-        return load_ct(files[:-1])
-
-
-def _prepare_repeated(bench: Workplace, patients: int) -> Callable[[], float]:
-    """Prepare so many patients and go through their images once; the seconds that it took."""
-    from PRRTPredictorCore.imaging.cache import prepare_cohort
-    from PRRTPredictorCore.imaging.preprocess import PreprocessConfig
-
-    # The couch takes half of a small patient's time, and its memory is told by the stages above.
-    config = PreprocessConfig(shape=SHAPE, remove_couch=False)
-
-    own = _patients(_small_cohort(bench))
-    # Asked for here: measuring the machine needs memory of its own.
-    cores = bench.machine.cores
-    cache, markers = bench.folder / "memory-cache", bench.folder / "memory-markers"
-    shutil.rmtree(cache, ignore_errors=True)
-    markers.mkdir(exist_ok=True)
-    repeated = []
-    for number in range(patients):
-        patient, marker = own[number % len(own)], markers / f"{number // len(own)}.txt"
-        marker.write_text(marker.stem, encoding="ascii")
-        pet, ct = (_Repetition(source, marker) for source in (patient.pet, patient.ct))
-        repeated.append(replace(patient, code=f"{patient.code}-{marker.stem}", pet=pet, ct=ct))
-
-    def run() -> float:
-        begun = time.perf_counter()
-        prepared = prepare_cohort(repeated, config, cache, jobs=cores, reader=_RepeatingReader())
-        for code in prepared.codes:
-            study = prepared.study(code)
-            np.stack([study.pet, study.ct]).mean()
-        seconds = time.perf_counter() - begun
-        shutil.rmtree(cache)
-        return seconds
-
-    return run
