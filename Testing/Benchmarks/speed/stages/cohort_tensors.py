@@ -225,7 +225,7 @@ def _check(table: Path, *, couch: bool) -> Callable[[Tensors, Tensors], str]:
             f"ours are the exact box means {'of the PET' if couch else 'of PET and CT'} (within 1e-4 SUV, 0.01 HU); "
             "the peer's are what its definition (CT sampled at the PET's voxels, boxes widened to whole voxels) makes "
             f"of the same voxels, r >= {min(same):.5f}, PET up to the SUV factor; from the exact means that definition "
-            f"departs: r >= {apart[0]:.3f} (PET), {apart[1]:.3f} (CT, with the padding and metal that it leaves in)"
+            f"departs: r >= {apart[0]:.3f} (PET), {apart[1]:.3f} (CT, with the padding around the scan left in)"
         )
 
     return check
