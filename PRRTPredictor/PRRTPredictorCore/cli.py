@@ -181,8 +181,8 @@ def _add_train(words: Words) -> None:
         type=_positive,
         default=None,
         metavar="N",
-        help="processes of this machine that prepare images and, without --scheduler, fit, a thread each; default: one a "
-        "core",
+        help="processes of this machine that prepare images and, without --scheduler, fit, a thread each; default: one "
+        "a core",
     )
     train.add_argument(
         "--scheduler",

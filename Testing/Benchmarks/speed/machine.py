@@ -62,7 +62,7 @@ def measure(folder: Path) -> Machine:
     memory = _best(lambda: np.copyto(target, source))
     one, other = torch.rand(3072, 3072), torch.rand(3072, 3072)
     product = _best(lambda: one @ other)
-    file = folder / "bytes.bin"
+    file = folder / f"bytes-{os.getpid()}.bin"
     file.write_bytes(target.tobytes())
     buffer = bytearray(file.stat().st_size)
     read = _best(lambda: _read_into(file, buffer))

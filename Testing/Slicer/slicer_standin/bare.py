@@ -9,8 +9,9 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 _WORDS = """
-SimpleITK captum filelock gdcm hypothesis imagecodecs jinja2 joblib jpeg_ls lifelines matplotlib monai nibabel nrrd
-numba openjpeg pandas platformdirs psutil pyjpegls pylibjpeg rich safetensors sklearn seaborn torch torchvision tqdm umap
+SimpleITK captum dask distributed filelock gdcm hypothesis imagecodecs jinja2 joblib jpeg_ls lifelines matplotlib monai
+nibabel nrrd numba openjpeg pandas platformdirs psutil pyjpegls pylibjpeg rich safetensors sklearn seaborn torch
+torchvision tqdm umap
 """
 NOT_BUNDLED = frozenset(_WORDS.split())
 """Import names, none of which a freshly installed Slicer has (those of pynrrd, scikit-learn … as they are imported)."""

@@ -23,13 +23,17 @@ if TYPE_CHECKING:
     from PRRTPredictorCore.training.records import FoldTask
 
 MODEL = "pet_labs"
-PATIENTS, EPOCHS = 116, 8
-AUROC_TOLERANCE = 0.05
+PATIENTS, EPOCHS = 116, 21
+AUROC_TOLERANCE = 0.02
+"""Between all folds here and there. The peers' histogram is a chain of float32 means, whose rounding shows in the
+logarithm of nearly empty bins: held-out logits lie some hundredths apart after training."""
 LOGIT_TOLERANCE = 1e-3
+"""Between a fold of ours and of the plain loop with our histogram, at one thread: only the order of sums differs."""
 WORK = (
-    f"`{MODEL}`, {PATIENTS} SYNTHETIC patients at 75 x 50 x 50, 3 folds x 5 repeats, preset tuned, {EPOCHS} epochs: "
-    "the same network, batches of 8, kinds of augmentation, AdamW, schedule, clipping and weight average; held-out "
-    "predictions (ours leaves saliency histograms, embeddings and shuffled answers besides)"
+    f"`{MODEL}`, {PATIENTS} SYNTHETIC patients at 75 x 50 x 50, 3 folds x 5 repeats, {EPOCHS} epochs of preset tuned "
+    "(the fewest it trains) without augmentation: the same first weights, batches of 8 in the same order, dropped "
+    "features, AdamW, schedule, clipping and weight average; ours starts its worker processes anew and leaves saliency "
+    "histograms, embeddings and shuffled answers besides"
 )
 Answers = dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.float64]]]
 """Outcomes and logits of the held-out patients, by repeat and fold."""
@@ -49,7 +53,7 @@ def stages(bench: Workplace) -> Iterator[Stage | Absent]:
         ),
         lambda ours, theirs: _check(bench, ours, theirs),
         _limit(bench),
-        repeats=3,
+        repeats=2,
     )
     title = "15 folds of one image model, GPU"
     if not bench.device:
@@ -95,13 +99,16 @@ def _tasks(bench: Workplace) -> list[FoldTask]:
 def _preset() -> Preset:
     from PRRTPredictorCore.models.presets import TUNED
 
-    return replace(TUNED, epochs=EPOCHS, patience=0, inner_validation=0.0)
+    return replace(TUNED, epochs=EPOCHS, patience=0, inner_validation=0.0, augmentation=None)
 
 
 def _ours(bench: Workplace, device: str, jobs: int) -> Answers:
+    from joblib.externals.loky import get_reusable_executor
+
     from PRRTPredictorCore.training.engine import FitSettings
     from PRRTPredictorCore.training.workers import LocalWorkers
 
+    get_reusable_executor().shutdown(wait=True)  # a run starts its workers, and so do we in every round
     tasks = _tasks(bench)
     groups = [[task] for task in tasks] if device == "cpu" else [tasks]
     results = LocalWorkers(jobs).fit(groups, _data(bench), FitSettings(_preset(), 0, device))
@@ -110,18 +117,41 @@ def _ours(bench: Workplace, device: str, jobs: int) -> Answers:
     }
 
 
-Batches = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor"], Iterable[tuple[Any, Any, Any]]]
+class Shuffled:
+    """The order of the patients in every epoch, drawn as ours is, so that all contenders see the same batches."""
+
+    def __init__(self, patients: int, generator: torch.Generator) -> None:
+        self.patients, self.generator = patients, generator
+
+    def __len__(self) -> int:
+        return self.patients
+
+    def __iter__(self) -> Iterator[int]:
+        import torch
+
+        return iter(torch.randperm(self.patients, generator=self.generator).tolist())
 
 
-def _loop(bench: Workplace, device: str, batches: Batches) -> Answers:
+Loader = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor", Shuffled], Iterable[tuple[Any, Any, Any]]]
+
+
+def _loop(
+    bench: Workplace,
+    device: str,
+    load: Loader,
+    tasks: Sequence[FoldTask] | None = None,
+    build: Callable[[], FusionNetwork] | None = None,
+) -> Answers:
     """One fold after the other, as a user would write it."""
     import torch
 
     from PRRTPredictorCore.imaging.normalise import ImageNormaliser, TabularNormaliser
+    from PRRTPredictorCore.training.engine import fold_seed
 
     data, preset, answers = _data(bench), _preset(), {}
-    for number, task in enumerate(_tasks(bench)):
-        torch.manual_seed(number)
+    for task in tasks or _tasks(bench):
+        torch.manual_seed(fold_seed(0, task))
+        generator = torch.Generator().manual_seed(fold_seed(0, task))
         train, test = data.rows(task.train), data.rows(task.test)
         scale = ImageNormaliser.fit(data.iterate("pet", train), preset.suv_window)
         table = TabularNormaliser.fit(data.tabular[train], preset.log_labs)
@@ -130,9 +160,10 @@ def _loop(bench: Workplace, device: str, batches: Batches) -> Answers:
             images = torch.stack([torch.from_numpy(scale.apply(image)) for image in data.iterate("pet", rows)])
             return images.unsqueeze(1), torch.from_numpy(table.apply(data.tabular[rows]))
 
-        network = _plain_network().to(device)
+        network = (build or _plain_network)().to(device)
         outcomes = torch.from_numpy(data.y[train].astype(np.float32))
-        network = _fit(network, batches(*inputs(train), outcomes), len(train), device)
+        batches = load(*inputs(train), outcomes, Shuffled(len(train), generator))
+        _fit(network, batches, len(train), generator, device)
         with torch.no_grad():
             pet, labs = inputs(test)
             parts = zip(pet.split(8), labs.split(8), strict=True)
@@ -141,35 +172,52 @@ def _loop(bench: Workplace, device: str, batches: Batches) -> Answers:
     return answers
 
 
-def _fit(network: FusionNetwork, batches: Iterable[tuple[Any, Any, Any]], patients: int, device: str) -> Any:
+def _fit(
+    network: FusionNetwork,
+    batches: Iterable[tuple[Any, Any, Any]],
+    patients: int,
+    generator: torch.Generator,
+    device: str,
+) -> None:
+    """Leaves the average of the weights in the network."""
     import torch
-    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
     from PRRTPredictorCore.training.trainer import make_schedule
 
-    settings = _preset().optimiser
-    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    settings, weights = _preset().optimiser, list(network.parameters())
+    optimiser = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = make_schedule(settings, optimiser, EPOCHS * -(-patients // 8))
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
+    averages, steps = [weight.detach().clone() for weight in weights], 0
     network.train()
     for _ in range(EPOCHS):
         for pet, labs, y in batches:
+            network.draw_dropout(len(y), generator)
             optimiser.zero_grad()
             logits = network(pet.to(device), None, labs.to(device))
             torch.nn.functional.binary_cross_entropy_with_logits(logits, y.to(device)).backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_clip or torch.inf)
+            torch.nn.utils.clip_grad_norm_(weights, settings.gradient_clip or torch.inf)
             optimiser.step()
             schedule.step()
-            average.update_parameters(network)
-    return average.eval()
+            steps += 1
+            with torch.no_grad():
+                for average, weight in zip(averages, weights, strict=True):
+                    average.lerp_(weight, max(1.0 - settings.averaging, 1.0 / steps))
+    with torch.no_grad():
+        for average, weight in zip(averages, weights, strict=True):
+            weight.copy_(average)
+    network.eval()
+
+
+def _our_network() -> FusionNetwork:
+    from PRRTPredictorCore.models.fusion import FusionNetwork
+    from PRRTPredictorCore.models.registry import model_spec
+
+    return FusionNetwork(model_spec(MODEL), _preset(), 4)
 
 
 def _plain_network() -> FusionNetwork:
     """The same network with the intensity histogram as its definition reads, and torch's own memory format."""
     import torch
-
-    from PRRTPredictorCore.models.fusion import FusionNetwork
-    from PRRTPredictorCore.models.registry import model_spec
 
     class ChainOfClamps(torch.nn.Module):
         def __init__(self, centres: Sequence[float]) -> None:
@@ -185,78 +233,57 @@ def _plain_network() -> FusionNetwork:
             shares = [upper - lower for upper, lower in pairwise(above)]
             return (torch.cat(shares, dim=1).clamp(min=0.0) + 1e-5).log()
 
-    network = FusionNetwork(model_spec(MODEL), _preset(), 4)
+    network = _our_network()
     network.pet_branch.histogram = ChainOfClamps(_preset().network.pet_levels)
     return network.to(memory_format=torch.contiguous_format)
 
 
-def _plain_batches(pet: torch.Tensor, labs: torch.Tensor, y: torch.Tensor) -> Iterable[tuple[Any, Any, Any]]:
-    import torch
+def _plain_batches(
+    pet: torch.Tensor, labs: torch.Tensor, y: torch.Tensor, order: Shuffled
+) -> Iterable[tuple[Any, Any, Any]]:
+    from torch.utils.data import DataLoader, TensorDataset
 
-    augmentation = _preset().augmentation
-    assert augmentation is not None
-    reach = augmentation.shift_voxels
-
-    class Patients(torch.utils.data.Dataset):
-        def __len__(self) -> int:
-            return len(y)
-
-        def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-            image = torch.nn.functional.pad(pet[row], (reach,) * 6, mode="replicate")
-            k, j, i = torch.randint(0, 2 * reach + 1, (3,)).tolist()
-            _, depth, height, width = pet[row].shape
-            image = image[:, k : k + depth, j : j + height, i : i + width]
-            image = image * (1 + augmentation.scale_sd * torch.randn(()))
-            return image + augmentation.noise_sd * torch.randn_like(image), labs[row], y[row]
-
-    return torch.utils.data.DataLoader(Patients(), batch_size=8, shuffle=True)
+    return DataLoader(TensorDataset(pet, labs, y), batch_size=8, sampler=order)
 
 
-def _monai_batches(pet: torch.Tensor, labs: torch.Tensor, y: torch.Tensor) -> Iterable[tuple[Any, Any, Any]]:
+def _monai_batches(
+    pet: torch.Tensor, labs: torch.Tensor, y: torch.Tensor, order: Shuffled
+) -> Iterable[tuple[Any, Any, Any]]:
     from monai.data import CacheDataset, ThreadDataLoader
-    from monai.transforms import Compose, RandGaussianNoised, RandScaleIntensityd, RandSpatialCropd, SpatialPadd
 
-    augmentation = _preset().augmentation
-    assert augmentation is not None
-    size = pet.shape[2:]
-    padded = [length + 2 * augmentation.shift_voxels for length in size]
-    changes = Compose(
-        [
-            SpatialPadd("pet", padded, mode="edge"),
-            RandSpatialCropd("pet", size, random_size=False),
-            RandScaleIntensityd("pet", factors=augmentation.scale_sd, prob=1.0),
-            RandGaussianNoised("pet", std=augmentation.noise_sd, prob=1.0),
-        ]
-    )
     rows = [{"pet": image, "labs": row, "y": outcome} for image, row, outcome in zip(pet, labs, y, strict=True)]
-    loader = ThreadDataLoader(CacheDataset(rows, changes, progress=False), batch_size=8, shuffle=True, num_workers=0)
+    loader = ThreadDataLoader(CacheDataset(rows, progress=False), batch_size=8, sampler=order, num_workers=0)
 
     class Loaded:
         def __iter__(self) -> Iterator[tuple[Any, Any, Any]]:
             for batch in loader:
-                yield batch["pet"].as_tensor(), batch["labs"], batch["y"]
+                yield batch["pet"], batch["labs"], batch["y"]
 
     return Loaded()
 
 
 def _check(bench: Workplace, ours: Answers, theirs: Answers) -> str:
-    import torch
     from sklearn.metrics import roc_auc_score
 
-    from PRRTPredictorCore.models.fusion import FusionNetwork
-    from PRRTPredictorCore.models.registry import model_spec
-
-    plain = _plain_network().eval()
-    network = FusionNetwork(model_spec(MODEL), _preset(), 4).eval()
-    network.load_state_dict(plain.state_dict())
-    pet, labs = torch.from_numpy(_data(bench).stack("pet", range(8))).unsqueeze(1), torch.zeros(8, 4)
-    with torch.no_grad():
-        apart = float((network(pet, None, labs) - plain(pet, None, labs)).abs().max())
-    assert apart < LOGIT_TOLERANCE, apart
     assert ours.keys() == theirs.keys()
+    apart = _apart(bench, ours)
+    assert apart < LOGIT_TOLERANCE, apart
     mine, other = (float(np.mean([roc_auc_score(*fold) for fold in answers.values()])) for answers in (ours, theirs))
     assert abs(mine - other) < AUROC_TOLERANCE, (mine, other)
-    return f"mean AUROC {mine:.3f} and {other:.3f} (to {AUROC_TOLERANCE}); one network's logits to {LOGIT_TOLERANCE:g}"
+    return f"mean AUROC {mine:.3f} and {other:.3f}; with our histogram, a fold's held-out logits to {LOGIT_TOLERANCE:g}"
+
+
+@cache
+def _one_fold(bench: Workplace) -> Answers:
+    """The first fold by the plain loop with our network, at one thread."""
+    from PRRTPredictorCore.training.engine import one_thread
+
+    with one_thread("cpu"):
+        return _loop(bench, "cpu", _plain_batches, _tasks(bench)[:1], _our_network)
+
+
+def _apart(bench: Workplace, ours: Answers) -> float:
+    return max(float(np.abs(ours[fold][1] - logits).max()) for fold, (_, logits) in _one_fold(bench).items())
 
 
 def _limit(bench: Workplace) -> Limit:
