@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,18 +47,24 @@ def main() -> int:
     if arguments.once:
         print(json.dumps({"peak_bytes": _once(bench, *arguments.once)}))
         return 0
-    rows: list[record.Row] = []
     for topic in arguments.only:
-        module = import_module(f"speed.stages.{topic}")
-        for entry in module.stages(bench) if hasattr(module, "stages") else ():
-            rows.append(_measured(bench, topic, entry, arguments.repeats, memory=not arguments.no_memory))
-            print(record.in_words(rows[-1]), flush=True)
-        for sweep in module.sweeps(bench) if hasattr(module, "sweeps") else ():
-            rows.append(record.sweep_row(topic, sweep))
-            print(record.in_words(rows[-1]), flush=True)
-    if not arguments.no_record:
-        record.write(HERE, bench.machine, rows, set(arguments.only))
+        rows: list[record.Row] = []
+        for row in _rows(bench, topic, arguments.repeats, memory=not arguments.no_memory):
+            print(record.in_words(row), flush=True)
+            rows.append(row)
+            if not arguments.no_record:
+                record.write(HERE, bench.machine, rows)
+        if not arguments.no_record:
+            record.write(HERE, bench.machine, rows, finished=topic)
     return 0
+
+
+def _rows(bench: Workplace, topic: str, repeats: int, *, memory: bool) -> Iterator[record.Row]:
+    module = import_module(f"speed.stages.{topic}")
+    for entry in module.stages(bench) if hasattr(module, "stages") else ():
+        yield _measured(bench, topic, entry, repeats, memory=memory)
+    for sweep in module.sweeps(bench) if hasattr(module, "sweeps") else ():
+        yield record.sweep_row(topic, sweep)
 
 
 def _measured(bench: Workplace, topic: str, entry: Stage | Absent, repeats: int, *, memory: bool) -> record.Row:

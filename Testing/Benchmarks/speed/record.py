@@ -132,11 +132,15 @@ def _megabytes(peak: int) -> str:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def write(folder: Path, machine: Machine, rows: list[Row], topics: set[str]) -> None:
-    """Replace the rows of ``topics`` in speed.json and write table and pictures anew from all rows."""
+def write(folder: Path, machine: Machine, rows: list[Row], finished: str = "") -> None:
+    """Put ``rows`` in the place of those with their keys and write speed.json, table and pictures anew.
+
+    Of a ``finished`` topic no other rows are kept.
+    """
     path = folder / RESULTS
     known = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
-    kept = [row for row in known if row["topic"] not in topics]
+    measured = {row["key"] for row in rows}
+    kept = [row for row in known if row["key"] not in measured and row["topic"] != finished]
     from .stages import TOPICS
 
     everything = sorted([*kept, *rows], key=lambda row: TOPICS.index(row["topic"]))

@@ -34,7 +34,7 @@ def stages(bench: Workplace) -> Iterator[Stage]:
     images = _Images(bench)
     one = (
         f"{MEMBERS} `pet_ct_labs` networks, 75 x 50 x 50, CPU: mean probability, mean |gradient| of both images;"
-        " the peers ask the same networks made of MONAI's blocks"
+        " the peers ask the same networks made of MONAI's blocks, as loaded, and once more for the probability"
     )
     yield Stage(
         "saliency-patient",

@@ -22,56 +22,52 @@ FOLDS = (3, 6, 12, 24)
 CT_SLICES = (40, 75, 150, 300)
 MODEL_GRIDS = ((38, 25, 25), (38, 50, 50), (75, 50, 50), (150, 50, 50), (150, 100, 100))
 EPOCHS = 3
-ROUNDS = 2
 
 
 def sweeps(bench: Workplace) -> Iterator[Sweep]:
-    """The sweeps, each the best of a few rounds a size."""
+    """The sweeps, each size timed once after a run that is not."""
     yield Sweep(
         "scaling-prepare",
         "DICOM cohort to tensors",
         "SYNTHETIC patients with small images, nothing cached, one process",
         "patients",
-        tuple(Point(n, _best(lambda n=n: _prepare(bench, n))) for n in PATIENTS),
+        tuple(Point(n, _seconds(lambda n=n: _prepare(bench, n))) for n in PATIENTS),
     )
     yield Sweep(
         "scaling-train-patients",
         "fitting, by patients",
         f"one fold of `pet_ct_labs` at one thread, {EPOCHS} epochs",
         "patients",
-        tuple(Point(n, _best(lambda n=n: _fit(bench, n, 1))) for n in PATIENTS),
+        tuple(Point(n, _seconds(lambda n=n: _fit(bench, n, 1))) for n in PATIENTS),
     )
     yield Sweep(
         "scaling-train-folds",
         "fitting, by folds",
         f"`pet_ct_labs` of 58 patients, one fold after the other at one thread, {EPOCHS} epochs",
         "folds",
-        tuple(Point(n, _best(lambda n=n: _fit(bench, 58, n))) for n in FOLDS),
+        tuple(Point(n, _seconds(lambda n=n: _fit(bench, 58, n))) for n in FOLDS),
     )
     yield Sweep(
         "scaling-ct",
         "reading and preparing a study, by CT voxels",
         "from DICOM files to 75 x 50 x 50, PET as long as the CT",
         "CT slices of 512²",
-        tuple(Point(n, _best(_study(bench, n))) for n in CT_SLICES),
+        tuple(Point(n, _seconds(_study(bench, n))) for n in CT_SLICES),
     )
     yield Sweep(
         "scaling-network",
         "one training step, by voxels of the model's grid",
         "`pet_ct_labs`, 8 patients, forward and backward, one thread",
         "voxels",
-        tuple(Point(float(k * j * i), _best(_step((k, j, i)))) for k, j, i in MODEL_GRIDS),
+        tuple(Point(float(k * j * i), _seconds(_step((k, j, i)))) for k, j, i in MODEL_GRIDS),
     )
 
 
-def _best(run: Callable[[], Any]) -> float:
-    run()  # makes and loads what is kept between rounds
-    seconds = []
-    for _ in range(ROUNDS):
-        begun = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - begun)
-    return min(seconds)
+def _seconds(run: Callable[[], Any]) -> float:
+    run()  # makes and loads what is kept
+    begun = time.perf_counter()
+    run()
+    return time.perf_counter() - begun
 
 
 @lru_cache(maxsize=1)
