@@ -102,8 +102,11 @@ def cluster(tmp_path: Path) -> Iterator[DaskCluster]:
 def lasting_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
     """A cluster for tests that leave it as it was."""
     made = DaskCluster(tmp_path_factory.mktemp("cluster"))
-    yield made
-    made.end()
+    try:
+        wait_until(lambda: len(made.fits()) == 2)  # a run begins with the first worker that is there
+        yield made
+    finally:
+        made.end()
 
 
 def stored_bytes(run: Path) -> dict[str, bytes]:
