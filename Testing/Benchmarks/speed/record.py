@@ -96,9 +96,13 @@ def in_words(row: Row) -> str:
         low, high = peer["ratio_range"]
         lines.append(
             f"  {peer['name']}: {_seconds(peer['median_s'])}{_memory(peer)}; ratio {peer['ratio']:.2f} "
-            f"[{low:.2f}, {high:.2f}]{_verdict(peer)}; equal: {peer['equal']}"
+            f"[{low:.2f}, {high:.2f}]{_verdict(peer)}{_equal('; equal: ', peer)}"
         )
     return "\n".join(lines)
+
+
+def _equal(before: str, peer: Row) -> str:
+    return f"{before}{peer['equal']}" if peer["equal"] else ""
 
 
 def _verdict(peer: Row) -> str:
@@ -189,7 +193,8 @@ def _stage_lines(row: Row) -> list[str]:
             else f"≤ {peer['goal']:.2f}{'' if peer['ratio'] <= peer['goal'] else ' **missed**'}"
         )
         lines.append(
-            f"| {'' if place else title} | {'' if place else mine} | {peer['name']}{_threads(peer)}; {peer['equal']} | "
+            f"| {'' if place else title} | {'' if place else mine} | "
+            f"{peer['name']}{_threads(peer)}{_equal('; ', peer)} | "
             f"{_seconds(peer['median_s'])} | **{peer['ratio']:.2f}** [{low:.2f}, {high:.2f}] | {goal} | "
             f"{'' if place else best} | {_peaks(ours, peer)} |"
         )
