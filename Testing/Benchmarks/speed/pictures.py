@@ -76,7 +76,7 @@ def draw_sweeps(rows: list[Row], path: Path) -> None:
         seconds = [point["seconds"] for point in row["points"]]
         axis.loglog(sizes, seconds, "o-", color=OURS, linewidth=1.2, markersize=5)
         axis.loglog(sizes, [seconds[0] * size / sizes[0] for size in sizes], "--", color=PEER, linewidth=1)
-        axis.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
+        axis.set_xticks(sizes, [_short(size) for size in sizes])
         axis.set_yticks(seconds, [f"{second:.2g}" for second in seconds])
         axis.minorticks_off()
         axis.set_title(row["title"], size=9)
@@ -91,6 +91,10 @@ def draw_sweeps(rows: list[Row], path: Path) -> None:
         axis.set_visible(False)
     figure.suptitle(f"Dashed: linear growth. {NOTE}", x=0.99, ha="right", size=7, color=PEER)
     _save(figure, path)
+
+
+def _short(size: float) -> str:
+    return f"{size / 1000:,.0f}k" if size >= 10_000 else f"{size:,.0f}"
 
 
 def _save(figure: Any, path: Path) -> None:
