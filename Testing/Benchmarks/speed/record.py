@@ -181,7 +181,7 @@ def _stage_lines(row: Row) -> list[str]:
     ours, limit = row["ours"], row["limit"]
     mine = f"{_seconds(ours['median_s'])}{_rate(row)}{_threads(ours)}"
     best = f"{_seconds(limit['seconds'])} ({limit['words']})" if limit else ""
-    title = f"**{row['title']}** {row['work']}"
+    title = f"**{row['title']}** {_cell(row['work'])}"
     if not row["peers"]:
         return [f"| {title} | {mine} | – | | | | {best} | {_peaks(ours, None)} |"]
     lines = []
