@@ -201,6 +201,11 @@ def _stage_lines(row: Row) -> list[str]:
     return lines
 
 
+def _cell(words: str) -> str:
+    """Words with the sign that would end a cell of the table."""
+    return words.replace("|", "\\|")
+
+
 def _threads(timed: Row) -> str:
     return f", {timed['threads']}" if timed["threads"] else ""
 
