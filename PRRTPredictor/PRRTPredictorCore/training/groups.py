@@ -73,8 +73,9 @@ def company_notices(store: RunStore) -> tuple[Notice, ...]:
     notices = []
     for model in store.manifest.models:
         size = store.manifest.folds_together.get(model, 1)
+        finished = set(store.finished(model))
         asked = [task for group in _groups(store, model, size) if len(group) > 1 for task in group]
-        outcomes = [store.outcome(model, task.repeat, task.fold) for task in asked if task in store.finished(model)]
+        outcomes = [store.outcome(model, task.repeat, task.fold) for task in asked if task in finished]
         alone = sum(outcome.folds_together == 1 and outcome.device != "cpu" for outcome in outcomes)
         if alone:
             message = (
