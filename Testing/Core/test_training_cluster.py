@@ -420,9 +420,11 @@ def test_the_address_of_a_worker_is_refused(lasting_cluster: DaskCluster) -> Non
     with distributed.Client(lasting_cluster.address, set_as_default=False) as client:
         client.wait_for_workers(1)
         address = next(iter(client.nthreads()))
+    running = set(threading.enumerate())
     with pytest.raises(InputRefused) as refusal, cluster_workers(address):
         pass
     assert refusal.value.code is Code.CLUSTER_UNREACHABLE
+    assert "IO loop" not in {thread.name for thread in set(threading.enumerate()) - running}
 
 
 def test_a_scheduler_without_workers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ..errors import Code, InputRefused
@@ -61,10 +61,22 @@ def _connected(address: str) -> Iterator[Client]:
     from distributed import Client
     from distributed.security import Security
 
+    dask_client: Any = Client  # Dask's own methods have no types
+
+    class ClosedWhereItFails(dask_client):  # type: ignore[misc]
+        # Left to the garbage collector, a client that failed waits, in whatever thread it is collected, for a lock
+        # that the next client holds until its own thread has begun.
+        def start(self, **kwargs: object) -> None:
+            try:
+                super().start(**kwargs)
+            except BaseException:
+                self.close()
+                raise
+
     try:
         security = Security()
         asyncio.run(_greet(address, security))
-        client = Client(address, security=security, timeout=CONNECT_SECONDS, set_as_default=False)
+        client: Client = ClosedWhereItFails(address, security=security, timeout=CONNECT_SECONDS, set_as_default=False)
     except _NO_DASK as problem:
         raise _unreachable(address, f"No Dask scheduler answers there ({first_line(problem)}).") from problem
     with client:
