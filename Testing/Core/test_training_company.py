@@ -23,10 +23,11 @@ from PRRTPredictorCore.training.company import folds_that_fit
 from PRRTPredictorCore.training.crossval import run_crossval
 from PRRTPredictorCore.training.ctfeatures import with_ct_features
 from PRRTPredictorCore.training.data import TrainingData, gather_training_data
-from PRRTPredictorCore.training.engine import FitSettings, fit_folds
+from PRRTPredictorCore.training.engine import FitSettings, fit_folds, fold_seed
 from PRRTPredictorCore.training.groups import company_notices, group_tasks
 from PRRTPredictorCore.training.records import FoldResult, FoldTask
 from PRRTPredictorCore.training.store import RunStore
+from PRRTPredictorCore.training.trainer import FoldTrainer
 
 COHORT, IMAGES = tiny_cohort(24)
 DATA, _ = gather_training_data(COHORT, IMAGES)
@@ -104,6 +105,50 @@ def test_exploding_folds_stop_with_their_reason() -> None:
     together = list(fit_folds(tasks("pet_labs"), DATA, FitSettings(replace(TINY, optimiser=wild, epochs=20), seed=3)))
     assert all("not finite" in result.outcome.reason for result in together)
     assert all(np.isfinite(result.predictions.logit).all() for result in together)
+
+
+def poisoned_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the gradient of fold 1 be NaN in its n-th step, whoever is trained beside it."""
+    take_step, seed = FoldTrainer.step, fold_seed(3, tasks("pet_labs")[1])
+    steps: dict[FoldTrainer, int] = {}
+
+    def step_or_poison(self: FoldTrainer) -> None:
+        steps[self] = steps.get(self, 0) + 1
+        if self.generator.initial_seed() == seed and steps[self] == step:
+            self.weights[0].grad.fill_(torch.nan)  # type: ignore[union-attr]
+        take_step(self)
+
+    monkeypatch.setattr(FoldTrainer, "step", step_or_poison)
+
+
+@pytest.mark.parametrize(
+    ("step", "reason"),
+    [(4, "The loss was not finite in epoch 2."), (6, "The inner validation loss was not finite in epoch 2.")],
+)
+def test_a_fold_whose_numbers_are_lost_midway_harms_none_of_its_company(
+    step: int, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = FitSettings(replace(IMPATIENT, patience=12), seed=3)  # three steps an epoch
+    healthy = list(fit_folds(tasks("pet_labs"), DATA, settings))
+    poisoned_at(step, monkeypatch)
+    together, alone = fit_both_ways("pet_labs", settings)
+    assert_equal(together, alone)
+    assert [result.outcome.reason for result in together] == ["", reason, ""]
+    assert together[1].outcome.epochs < healthy[1].outcome.epochs == 12
+    assert np.isfinite(together[1].predictions.logit).all()  # of the weights that were kept before
+    assert_equal([together[0], together[2]], [healthy[0], healthy[2]])
+
+
+def test_a_last_batch_of_one_patient() -> None:
+    codes = DATA.codes  # 13 of 16 training patients are fitted: batches of 6, 6 and 1 in every fold
+    folds = [
+        FoldTask("pet_ct_labs", 0, fold, codes[start : start + 16], codes[:start] + codes[start + 16 :])
+        for fold, start in enumerate((0, 3, 6))
+    ]
+    settings = FitSettings(replace(IMPATIENT, batch_size=6), seed=3)
+    together = list(fit_folds(folds, DATA, settings))
+    assert_equal(together, [next(iter(fit_folds([task], DATA, settings))) for task in folds])
+    assert {result.outcome.folds_together for result in together} == {3}
 
 
 def three_of_a_network(specs: Sequence[ModelSpec], *_: object) -> dict[str, int]:
