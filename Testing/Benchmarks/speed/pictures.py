@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -12,11 +13,13 @@ import matplotlib.pyplot as plt
 
 Row = dict[str, Any]
 OURS, GOAL, PEER = "#0072B2", "#D55E00", "#666666"
+TITLE_WIDTH = 32
+"""Letters that stand side by side above a panel."""
 NOTE = "SYNTHETIC patients. Research use only. `make bench`"
 
 
 def draw_ratios(rows: list[Row], path: Path) -> None:
-    """Our share of every peer's time, on a log axis; 1 is the peer, a bar across is the goal."""
+    """Our share of every peer's time, on a log axis and, as a number, beside it; 1 is the peer, a bar across the goal."""
     bars = [
         (row["title"] if place == 0 else "", peer)
         for row in rows
@@ -25,21 +28,20 @@ def draw_ratios(rows: list[Row], path: Path) -> None:
     ]
     if not bars:
         return
-    figure, axis = plt.subplots(figsize=(8.6, 0.42 * len(bars) + 1.3), layout="constrained")
-    for place, (_, peer) in enumerate(bars):
+    figure, axis = plt.subplots(figsize=(8.6, 0.36 * len(bars) + 1.5), layout="constrained")
+    beside = axis.get_yaxis_transform()
+    for place, (title, peer) in enumerate(bars):
         low, high = peer["ratio_range"]
         axis.plot([low, high], [place, place], color=OURS, linewidth=5, alpha=0.35, solid_capstyle="butt")
         axis.plot(peer["ratio"], place, "o", color=OURS, markersize=7)
         if peer["goal"] is not None:
             axis.plot([peer["goal"]] * 2, [place - 0.36, place + 0.36], color=GOAL, linewidth=2.2)
-        axis.annotate(
-            f"{peer['ratio']:.2f}",
-            (peer["ratio"], place),
-            textcoords="offset points",
-            xytext=(0, 6),
-            ha="center",
-            size=8,
-        )
+        missed = peer["goal"] is not None and peer["ratio"] > peer["goal"]
+        words = f"{peer['ratio']:.2f}{'  missed' if missed else ''}"
+        # In a column of their own, so that no number stands on a bar.
+        axis.text(1.02, place, words, transform=beside, va="center", size=8, color=GOAL if missed else "black")
+        if title:
+            axis.axhline(place - 0.5, color="#dddddd", linewidth=0.6)
     axis.axvline(1.0, color=PEER, linewidth=1)
     axis.set_xscale("log")
     smallest = min(peer["ratio_range"][0] for _, peer in bars)
@@ -47,7 +49,7 @@ def draw_ratios(rows: list[Row], path: Path) -> None:
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.minorticks_off()
     axis.set_yticks(range(len(bars)), [_label(title, peer) for title, peer in bars], size=8)
-    axis.set_ylim(len(bars) - 0.4, -0.8)
+    axis.set_ylim(len(bars) - 0.4, -0.6)
     axis.set_xlabel("our time / the peer's time  (dot: medians, pale: single rounds, upright bar: goal)", size=9)
     axis.grid(axis="x", color="#dddddd", linewidth=0.6)
     axis.set_axisbelow(True)
@@ -79,7 +81,7 @@ def draw_sweeps(rows: list[Row], path: Path) -> None:
         axis.set_xticks(sizes, [_short(size) for size in sizes])
         axis.set_yticks(seconds, [f"{second:.2g}" for second in seconds])
         axis.minorticks_off()
-        axis.set_title(row["title"], size=9)
+        axis.set_title(fill(row["title"], TITLE_WIDTH), size=9)
         axis.set_xlabel(row["size_name"], size=8)
         axis.set_ylabel("seconds", size=8)
         axis.tick_params(labelsize=7.5)
@@ -94,6 +96,8 @@ def draw_sweeps(rows: list[Row], path: Path) -> None:
 
 
 def _short(size: float) -> str:
+    if size >= 1_000_000:
+        return f"{size / 1_000_000:g}M"
     return f"{size / 1000:,.0f}k" if size >= 10_000 else f"{size:,.0f}"
 
 
