@@ -56,6 +56,11 @@ def say_notices(notices: Sequence[Notice]) -> None:
         say(f"  ! {notice}")
 
 
+def notice_texts(notices: Sequence[Notice]) -> list[str]:
+    """Notices as the JSON documents carry them."""
+    return [str(notice) for notice in notices]
+
+
 def print_json(value: Any) -> None:
     """Write one JSON document to stdout, in ASCII, so that it is valid whatever the stream's encoding."""
     sys.stdout.write(json.dumps(to_jsonable(value), indent=2, allow_nan=False) + "\n")

@@ -19,7 +19,7 @@ from PRRTPredictorCore.errors import ModelRefused
 from PRRTPredictorCore.imaging.nrrd import read_nrrd, write_series
 from PRRTPredictorCore.prediction.document import read_document
 from PRRTPredictorCore.prediction.predictor import PredictionResult
-from PRRTPredictorCore.records import ModelIdentity, Prediction, Volume
+from PRRTPredictorCore.records import ModelIdentity, Notice, Prediction, Volume
 
 pytestmark = pytest.mark.usefixtures("private_folders")
 
@@ -262,6 +262,17 @@ def test_the_same_command_resumes_to_the_same_metrics(
     assert list(dict.fromkeys(line["stage"] for line in told)) == ["check", "prepare", "train", "results"]
     train = [(line["done"], line["total"], line["message"]) for line in told if line["stage"] == "train"]
     assert train == [(5, 6, "pet_ct_labs 0-1"), (6, 6, "")]
+
+
+def test_a_run_as_json_is_its_metrics_and_what_was_noticed(
+    cohort: Path, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = Notice("MEMORY_SHORT", "The GPU's memory did not hold 3 folds.")
+    monkeypatch.setattr("PRRTPredictorCore.training.groups.company_notices", lambda _: (short,))
+    assert main(train_line(cohort, run, "--json")) == 0
+    printed = document(capsys)
+    assert str(short) in printed.pop("warnings")
+    assert printed == json.loads((run / "metrics.json").read_text(encoding="utf-8"))
 
 
 def test_another_seed_in_the_same_run_folder_is_refused(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
 
-from ..console import print_json, say, say_notices
+from ..console import notice_texts, print_json, say, say_notices
 from ..errors import Code, CohortRefused, RunFailed
 from ..progress import Progress
-from ..records import Notice
 from . import default_jobs
 
 
@@ -27,7 +25,7 @@ def index(arguments: Namespace, progress: Progress) -> int:
                 "pet_files": list(pair.pet.files),
                 "ct_files": list(pair.ct.files),
                 "same_frame_of_reference": pair.same_frame_of_reference,
-                "warnings": _texts(pair.notices),
+                "warnings": notice_texts(pair.notices),
             }
             for pair in found.pairs
         ]
@@ -69,7 +67,7 @@ def suv(arguments: Namespace, progress: Progress) -> int:
         "spacing_mm": list(volume.spacing_mm),
         "manufacturer": report.manufacturer,
         "tracer": report.tracer,
-        "warnings": _texts(loaded.notices),
+        "warnings": notice_texts(loaded.notices),
     }
     if arguments.json:
         print_json(document)
@@ -155,8 +153,3 @@ def cohort_codes(arguments: Namespace, _progress: Progress) -> int:
     for one in codes:
         say(f"{one['row']:<5} {one['patient']}")
     return 0
-
-
-def _texts(notices: Sequence[Notice]) -> list[str]:
-    """Notices as the JSON documents carry them."""
-    return [str(notice) for notice in notices]

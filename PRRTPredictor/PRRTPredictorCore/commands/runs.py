@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from ..console import print_json, say, say_notices
+from ..console import notice_texts, print_json, say, say_notices
 from ..progress import Progress
 from . import default_jobs
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 def train(arguments: Namespace, progress: Progress) -> int:
     """``prrt train``: repeated cross-validation into a run folder."""
     from ..cohort.table import read_cohort, require_extras, require_trainable
-    from ..evaluation.summary import format_table_two, summarise_run
+    from ..evaluation.summary import format_table_two, metrics_content, summarise_run
     from ..imaging.cache import prepare_cohort
     from ..imaging.notices import counted_notices
     from ..models.device import resolve_device
@@ -51,12 +50,15 @@ def train(arguments: Namespace, progress: Progress) -> int:
     progress("results", 0, 1, "metrics and tests")
     summary = summarise_run(arguments.out)
     progress("results", 1, 1)
+    notices = (
+        *counted_notices([prepared.study(code).notices for code in prepared.codes]),
+        *company_notices(store),
+    )
     if arguments.json:
-        sys.stdout.write((arguments.out / "metrics.json").read_text(encoding="utf-8"))
+        print_json({**metrics_content(summary), "warnings": notice_texts(notices)})
         return 0
     say(format_table_two(summary))
-    say_notices(counted_notices([prepared.study(code).notices for code in prepared.codes]))
-    say_notices(company_notices(store))
+    say_notices(notices)
     say(f"Run folder: {arguments.out}    Next: prrt report {arguments.out}")
     return 0
 
