@@ -19,7 +19,7 @@ NOTE = "SYNTHETIC patients. Research use only. `make bench`"
 
 
 def draw_ratios(rows: list[Row], path: Path) -> None:
-    """Our share of every peer's time, on a log axis and, as a number, beside it; 1 is the peer, a bar across the goal."""
+    """Our share of every peer's time, on a log axis, and as a number beside it; 1 is the peer, a bar the goal."""
     bars = [
         (row["title"] if place == 0 else "", peer)
         for row in rows
