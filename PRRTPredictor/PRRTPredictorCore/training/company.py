@@ -113,7 +113,7 @@ def _train_step(trainers: Sequence[FoldTrainer], positions: Sequence[Sequence[in
     )
     good = [place for place, loss in enumerate(losses.detach().tolist()) if trainers[place].take(loss)]
     for place in good:
-        trainers[place].optimiser.zero_grad(set_to_none=True)
+        trainers[place].optimiser.zero_grad()
     if good:
         # Folds share no weight: the gradient of the sum is to each fold the gradient of its own loss.
         losses[good].sum().backward()  # type: ignore[no-untyped-call]

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..models.fusion import FusionNetwork
-from ..models.presets import OptimiserSettings, Preset
+from ..models.presets import Preset
 from .inputs import Batch, FoldInputs
+from .optimiser import ScheduledAdam
 
 State = dict[str, Tensor]
 
@@ -49,9 +50,8 @@ class FoldTrainer:
         self.preset, self.network, self.inputs, self.generator = preset, network, inputs, generator
         self.fitting, self.validation, self.positive_weight = fitting, validation, positive_weight
         self.weights = [weight for weight in network.parameters() if weight.requires_grad]
-        self.optimiser = make_optimiser(preset.optimiser, self.weights)
         steps = preset.epochs * math.ceil(len(fitting) / preset.batch_size)
-        self.schedule = make_schedule(preset.optimiser, self.optimiser, steps)
+        self.optimiser = ScheduledAdam(preset.optimiser, self.weights, steps)
         self.average = WeightAverage(network, preset.optimiser.averaging)
         self.epochs, self.best_epoch, self.reason = 0, 0, ""
         self.done = preset.epochs == 0
@@ -80,7 +80,6 @@ class FoldTrainer:
         if self.preset.optimiser.gradient_clip is not None:
             torch.nn.utils.clip_grad_norm_(self.weights, self.preset.optimiser.gradient_clip)
         self.optimiser.step()
-        self.schedule.step()
         self.average.update()
 
     def end_epoch(self, loss: float | None) -> None:
@@ -144,28 +143,6 @@ class WeightAverage:
     def _fill(self, values: list[Tensor]) -> None:
         with torch.no_grad():
             torch._foreach_copy_([*self._weights], values)
-
-
-def make_optimiser(settings: OptimiserSettings, weights: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """Adam couples its weight decay to the gradient (L2), AdamW does not."""
-    kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
-    return kind(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
-
-
-def make_schedule(
-    settings: OptimiserSettings, optimiser: torch.optim.Optimizer, steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    """Learning rate by step: constant, or a linear warm-up and then half a cosine down to zero."""
-    warmup = max(1, round(settings.warmup_share * steps))
-
-    def factor(step: int) -> float:
-        if settings.schedule == "constant":
-            return 1.0
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
-
-    return torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
 
 
 def _copy(network: FusionNetwork) -> State:

@@ -185,11 +185,12 @@ def _fit(
     """Leaves the average of the weights in the network."""
     import torch
 
-    from PRRTPredictorCore.training.trainer import make_schedule
+    from PRRTPredictorCore.training.optimiser import rate_factor
 
     settings, weights = _preset().optimiser, list(network.parameters())
     optimiser = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = make_schedule(settings, optimiser, epochs * -(-patients // 8))
+    last = epochs * -(-patients // 8)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(settings, step, last))
     averages, steps = [weight.detach().clone() for weight in weights], 0
     network.train()
     for _ in range(epochs):
