@@ -35,6 +35,7 @@ _MAGIC = b"DICM"
 _META_ENDS = 0x0003_0000
 _PIXEL_ELEMENTS = frozenset({0x7FE0_0008, 0x7FE0_0009, 0x7FE0_0010})
 _PIXEL_HEAD = 12
+"""Bytes of the tag, VR and length of the pixel data, at least as many as those of any other element."""
 _CHARACTER_SET = BaseTag(0x0008_0005)
 _ITEM = b"\xfe\xff\x00\xe0"
 _UNDEFINED_LENGTH = 0xFFFF_FFFF
@@ -53,12 +54,12 @@ class _NotPlainError(Exception):
     """Something that pydicom has to look at."""
 
 
-def plain_header(start: bytes) -> tuple[Dataset, int] | None:
+def plain_header(head: bytes) -> tuple[Dataset, int] | None:
     """Read the header of a file from its first bytes.
 
     Parameters
     ----------
-    start : bytes
+    head : bytes
         The first ``HEADER_BYTES`` of the file, or all of a smaller one.
 
     Returns
@@ -70,18 +71,18 @@ def plain_header(start: bytes) -> tuple[Dataset, int] | None:
 
     None comes back where the header is not plain.
     """
-    if start[_META_STARTS - len(_MAGIC) : _META_STARTS] != _MAGIC:
+    if head[_META_STARTS - len(_MAGIC) : _META_STARTS] != _MAGIC:
         return None
     try:
-        elements, offset = _elements(start, _META_STARTS, False, _META_ENDS)
+        elements, offset = _elements(head, _META_STARTS, False, _META_ENDS)
         meta = FileMetaDataset(elements)
         syntax = text(meta, "TransferSyntaxUID")
         if not _is_little_endian(syntax):
             return None
         is_implicit = syntax == ImplicitVRLittleEndian
-        if is_implicit and start[offset + 4 : offset + 6] in _VRS:
+        if is_implicit and head[offset + 4 : offset + 6] in _VRS:
             return None  # it says implicit, but is explicit
-        elements, offset = _elements(start, offset, is_implicit, None)
+        elements, offset = _elements(head, offset, is_implicit, None)
         encodings = _encodings(elements)
     except (_NotPlainError, *HEADER_ERRORS):
         return None
@@ -99,12 +100,12 @@ def _is_little_endian(syntax: str) -> bool:
     return syntax in (ImplicitVRLittleEndian, ExplicitVRLittleEndian, _RLE) or syntax.startswith(_ENCAPSULATED)
 
 
-def _elements(start: bytes, offset: int, is_implicit: bool, ends_at: int | None) -> tuple[Elements, int]:
+def _elements(head: bytes, offset: int, is_implicit: bool, ends_at: int | None) -> tuple[Elements, int]:
     """Elements up to a tag, or up to the pixel data, and where the next one starts."""
     elements: Elements = {}
-    last, limit = -1, len(start) - _PIXEL_HEAD
+    last, limit = -1, len(head) - _PIXEL_HEAD
     while offset <= limit:
-        group, number, written_vr, length = _EXPLICIT(start, offset)
+        group, number, written_vr, length = _EXPLICIT(head, offset)
         place = group << 16 | number
         if (place >= ends_at) if ends_at else (place in _PIXEL_ELEMENTS):
             return elements, offset
@@ -114,35 +115,35 @@ def _elements(start: bytes, offset: int, is_implicit: bool, ends_at: int | None)
         tag = _tag(place)
         vr, value_at = None, offset + 8
         if is_implicit:
-            (length,) = _LENGTH(start, offset + 4)
+            (length,) = _LENGTH(head, offset + 4)
         else:
             vr = _VRS.get(written_vr)
             if vr is None:
                 raise _NotPlainError
             if vr in _LONG_VRS:
-                (length,) = _LENGTH(start, value_at)
+                (length,) = _LENGTH(head, value_at)
                 value_at += 4
         if length == _UNDEFINED_LENGTH:
-            elements[tag], offset = _delimited_sequence(start, tag, vr, value_at, _encodings(elements))
+            elements[tag], offset = _delimited_sequence(head, tag, vr, value_at, _encodings(elements))
             continue
         offset = value_at + length
-        value = start[value_at:offset] if length else _empty(vr)
+        value = head[value_at:offset] if length else _empty(vr)
         elements[tag] = RawDataElement(tag, vr, length, value, value_at, is_implicit, True)
     raise _NotPlainError
 
 
 def _delimited_sequence(
-    start: bytes, tag: BaseTag, vr: str | None, value_at: int, encodings: str | list[str]
+    head: bytes, tag: BaseTag, vr: str | None, value_at: int, encodings: str | list[str]
 ) -> tuple[DataElement, int]:
     is_implicit = vr is None
     if is_implicit:
-        vr = _usual_vr(tag) if start[value_at : value_at + 4] == _ITEM else None
+        vr = _usual_vr(tag) if head[value_at : value_at + 4] == _ITEM else None
     if vr != "SQ":
         raise _NotPlainError
-    stream = BytesIO(start)
+    stream = BytesIO(head)
     stream.seek(value_at)
     items = read_sequence(stream, is_implicit, True, _UNDEFINED_LENGTH, encodings)
-    if stream.tell() >= len(start):
+    if stream.tell() >= len(head):
         raise _NotPlainError  # it may go on beyond these bytes
     return DataElement(tag, vr, items, value_at, is_undefined_length=True), stream.tell()
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 PIECE_BYTES = 4 << 20
+"""What a core deflates at a time."""
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 """Of RFC 1952: deflate, no name, no time, no system."""
 _LAST_BLOCK = b"\x03\x00"

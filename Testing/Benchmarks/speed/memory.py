@@ -27,8 +27,14 @@ def peak_of(run: Callable[[], Any]) -> int:
     return max(_own_peak() - before, 0) + children[0]
 
 
-def peak_in_child(entry: Path, stage: str, contender: str, folder: Path) -> int | None:
-    """The same for a contender of a stage, in a fresh process; None where the machine does not tell."""
+def peak_in_child(entry: Path, stage: str, contender: str, folder: Path) -> int:
+    """The same for a contender of a stage, in a fresh process; Linux alone tells it.
+
+    Raises
+    ------
+    RuntimeError
+        The process failed, with the end of what it said.
+    """
     words = [sys.executable, str(entry), "--once", stage, contender, "--folder", str(folder)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=WALL_LIMIT_SECONDS, check=False)
     if done.returncode:

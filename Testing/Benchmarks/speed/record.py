@@ -12,6 +12,7 @@ from readme import write_section
 
 from .machine import Machine
 from .side_by_side import Absent, Comparison, Outcome, Sweep, Timing
+from .stages import TOPICS
 
 Row = dict[str, Any]
 RESULTS = "speed.json"
@@ -145,8 +146,6 @@ def write(folder: Path, machine: Machine, rows: list[Row], finished: str = "") -
     known = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
     measured = {row["key"] for row in rows}
     kept = [row for row in known if row["key"] not in measured and row["topic"] != finished]
-    from .stages import TOPICS
-
     everything = sorted([*kept, *rows], key=lambda row: TOPICS.index(row["topic"]))
     document = {"synthetic_patients": True, "machine": asdict(machine), "rows": everything}
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
