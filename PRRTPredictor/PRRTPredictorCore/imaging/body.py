@@ -10,10 +10,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 _TISSUE_HU = -350.0
+"""Above it lies what is neither air nor lung: tissue, and the couch."""
 _THICKNESS_MM = 15.0
+"""What is thinner is no part of a body by itself."""
 _SKIN_MM = 5.0
+"""By which the mask grows in the end, so that no skin is cut away."""
 _PART_OF_BODY = 0.003
+"""Of the trunk's voxels; smaller parts are no limbs."""
 _MIN_BODY_ML = 200.0
+"""Of a trunk; less is no patient."""
 
 
 def body_mask(ct: NDArray[np.float32], spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_] | None:
@@ -56,22 +61,28 @@ def _extent(tissue: NDArray[np.bool_], axis: int, margin: int) -> slice:
 
 def _body(tissue: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_] | None:
     """The patient among the tissue, or None."""
-    parts, count = ndimage.label(_opened_core(tissue, spacing_mm))
+    core = _opened_core(tissue, spacing_mm)
+    around = tuple(_extent(core, axis, 0) for axis in range(3))
+    found = core[around]
+    parts, count = ndimage.label(found)
     if not count:
         return None
-    sizes = np.bincount(parts.ravel(), minlength=count + 1)
-    sizes[0] = 0
+    labels = parts[found]
+    depth = found.shape[1]
+    voxel_rows = np.broadcast_to(np.arange(depth)[:, None], found.shape)[found]
+    by_row = np.bincount(labels * depth + voxel_rows, minlength=(count + 1) * depth).reshape(-1, depth)
+    sizes = by_row.sum(axis=1)
     trunk = int(sizes.argmax())
     if sizes[trunk] * np.prod(spacing_mm) / 1000.0 < _MIN_BODY_ML:
         return None
-    rows = _rows_of(parts == trunk)
-    keep = sizes >= _PART_OF_BODY * sizes[trunk]
-    keep[[part for part in np.flatnonzero(keep).tolist() if part != trunk and _lies_outside(parts == part, rows)]] = (
-        False
-    )
+    rows = np.flatnonzero(by_row[trunk])
+    centres = by_row @ np.arange(depth) / np.maximum(sizes, 1)
+    limbs = (sizes >= _PART_OF_BODY * sizes[trunk]) & (rows[0] <= centres) & (centres < rows[-1] + 1)
+    found[found] = limbs[labels]
     # The opening rounds corners off: grow back by its own width, within tissue.
-    body = _grow(keep[parts], _THICKNESS_MM, spacing_mm) & tissue
-    body |= _connected_in_slice(body, tissue, rows)
+    body = _grow(core, _THICKNESS_MM, spacing_mm) & tissue
+    front = around[1].start
+    body |= _connected_in_slice(body, tissue, slice(front + rows[0], front + rows[-1] + 1))
     return _grow(_filled(body), _SKIN_MM, spacing_mm)
 
 
@@ -97,27 +108,26 @@ def _over_windows(mask: NDArray[np.bool_], size: Sequence[int], join: np.ufunc) 
     return mask
 
 
-def _rows_of(part: NDArray[np.bool_]) -> slice:
-    """The rows, front to back, that a part of the image takes up."""
-    rows = np.flatnonzero(part.any(axis=(0, 2)))
-    return slice(int(rows[0]), int(rows[-1]) + 1)
-
-
-def _lies_outside(part: NDArray[np.bool_], rows: slice) -> bool:
-    """Whether a part's centre is in front of or behind the rows that the trunk takes up."""
-    centre = float(np.average(np.arange(part.shape[1]), weights=part.sum(axis=(0, 2))))
-    return not rows.start <= centre < rows.stop
-
-
 def _connected_in_slice(body: NDArray[np.bool_], tissue: NDArray[np.bool_], rows: slice) -> NDArray[np.bool_]:
-    """Tissue that touches the body within its axial slice, between the given rows."""
-    pieces, count = ndimage.label(tissue[:, rows], structure=_in_plane())
-    touching = np.zeros(count + 1, dtype=bool)
-    touching[pieces[body[:, rows]]] = True
-    touching[0] = False
+    """Tissue beside the body that touches it within its axial slice, between the given rows."""
     connected = np.zeros_like(tissue)
-    connected[:, rows] = touching[pieces]
+    connected[:, rows] = _touching(tissue[:, rows] & ~body[:, rows], body[:, rows])
     return connected
+
+
+def _touching(free: NDArray[np.bool_], seeds: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pieces of ``free`` that touch a seed within their axial slice; no seed is free itself."""
+    touching = np.zeros_like(free)
+    beside = np.zeros_like(free)
+    for to, of in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[:, :, 1:], np.s_[:, :, :-1])):
+        beside[to] |= seeds[of]
+        beside[of] |= seeds[to]
+    around = tuple(_extent(free, axis, 0) for axis in range(3))
+    pieces, count = ndimage.label(free[around], structure=_in_plane())
+    found = np.zeros(count + 1, dtype=bool)
+    found[pieces[beside[around] & free[around]]] = True
+    touching[around][free[around]] = found[pieces[free[around]]]
+    return touching
 
 
 def _in_plane() -> NDArray[np.bool_]:
@@ -134,9 +144,10 @@ def _grow(mask: NDArray[np.bool_], reach_mm: float, spacing_mm: tuple[float, flo
 
 def _filled(body: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Fill what the body encloses within each axial slice."""
-    outside, count = ndimage.label(~body, structure=_in_plane())
-    open_air = np.zeros(count + 1, dtype=bool)
-    for edge in (outside[:, 0], outside[:, -1], outside[:, :, 0], outside[:, :, -1]):
-        open_air[edge] = True
-    open_air[0] = False
-    return np.asarray(~open_air[outside], dtype=bool)
+    air = ~body
+    # Most open air lies straight in front of the body or behind it; only what is left needs to be searched.
+    open_air = np.logical_and.accumulate(air, axis=1)
+    open_air |= np.logical_and.accumulate(air[:, ::-1], axis=1)[:, ::-1]
+    for side in (0, -1):
+        open_air[:, :, side] = air[:, :, side]
+    return np.asarray(~(open_air | _touching(air & ~open_air, open_air)), dtype=bool)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isclose
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ _BLOCK_VOXELS = 1 << 19
 """Some slices that stay in the processor's cache from the first product to the last."""
 
 _BAND_OUTPUTS = 8
+"""Outputs that share one product: with more, most of its weights are zeros; with fewer, there are many small ones."""
+
 _ONE_THREAD_PRODUCTS = 200_000
 """OpenBLAS spreads a product over threads from 262,144 multiplications on."""
 
@@ -128,7 +131,7 @@ def _reduce(
     step = max(1, _BLOCK_VOXELS // max(1, array.shape[1] * array.shape[2]))
     for start in range(0, array.shape[0], step):
         raw = array[start : start + step]
-        block = clean(raw) if clean else raw.astype(np.float32)
+        block = clean(raw) if clean else raw.astype(np.float32, copy=False)
         # Rows first: they are contiguous, and what is left for the columns is some times smaller.
         planes = _over_columns(_over_rows(block, row_bands), column_bands)
         among = first[:, start : start + step]
@@ -136,9 +139,20 @@ def _reduce(
         joined = _over_rows(planes.reshape(1, len(planes), -1), _bands(among[targets]))
         result[targets] += joined.reshape(-1, *planes.shape[1:])
     if outside:
-        inside = covered[0][:, None, None] * covered[1][:, None] * covered[2]
-        result += (outside * (1.0 - inside)).astype(np.float32)
+        _add_outside(result, covered, outside)
     return result
+
+
+def _add_outside(result: NDArray[np.float32], covered: list[NDArray[np.float64]], outside: float) -> None:
+    """Give what lies beyond the volume its value; ``covered`` are the shares within, along each axis."""
+    inside = covered[1][:, None] * covered[2]
+    beyond = (outside * (1.0 - inside)).astype(np.float32)
+    sideways = bool((np.abs(1.0 - inside) > 1e-12).any())
+    for plane, share in zip(result, covered[0].tolist(), strict=True):
+        if not isclose(share, 1.0, abs_tol=1e-12):
+            plane += (outside * (1.0 - share * inside)).astype(np.float32)
+        elif sideways:
+            plane += beyond
 
 
 def _support(weights: NDArray[np.floating]) -> slice:
