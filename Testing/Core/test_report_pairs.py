@@ -33,7 +33,8 @@ def compared(run: Path, compare: tuple[str, str] | None = None) -> Chapter:
 
 def with_gradients(run: Path, models: tuple[str, ...], images: tuple[str, ...] = ("pet",), shift: float = 1.0) -> Path:
     """Give the folds of a made run gradient maps; the first model's are ``shift`` powers of ten larger."""
-    from PRRTPredictorCore.training.store import RunStore, _npz
+    from PRRTPredictorCore.training.foldfiles import npz_bytes
+    from PRRTPredictorCore.training.store import RunStore
 
     store = RunStore(run)
     for place, model in enumerate(models):
@@ -49,7 +50,7 @@ def with_gradients(run: Path, models: tuple[str, ...], images: tuple[str, ...] =
                 ct=counted if "ct" in images else None,
             )
             folder = store.fold_folder(model, task.repeat, task.fold)
-            (folder / GRADIENTS).write_bytes(_npz(kept.to_arrays()))
+            (folder / GRADIENTS).write_bytes(npz_bytes(kept.to_arrays()))
     return run
 
 

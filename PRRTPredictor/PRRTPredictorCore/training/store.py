@@ -8,22 +8,13 @@ pretrained branch needs one, and ``folds/<model>/<repeat>-<fold>/`` with ``predi
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from tokenize import TokenError
-from typing import TYPE_CHECKING, Any, TypeVar
-from zipfile import BadZipFile, ZipFile
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import Code, ModelRefused
 from ..files import published_folder, to_json_bytes
@@ -32,6 +23,7 @@ from ..models.decoding import decode
 from ..records import LABS, FoldPredictions
 from .cohortfile import COHORT_NAME, RunCohort, read_run_cohort
 from .files import read_json
+from .foldfiles import DAMAGE, npz_bytes, predictions_csv, read_npz, read_predictions
 from .heldout import HeldOutEmbeddings, HeldOutGradients, HeldOutPermutations
 from .manifest import MANIFEST_NAME, Manifest, read_manifest
 from .permuting import ALL_LABS
@@ -50,28 +42,6 @@ GRADIENTS = "gradients.npz"
 PERMUTATIONS = "permutations.npz"
 SPLITS = "splits.json"
 CT_ENCODER = "ct_encoder.safetensors"
-COLUMNS = ("patient", "repeat", "fold", "y", "probability", "logit")
-
-_DAMAGE = (
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    RuntimeError,
-    SyntaxError,
-    TokenError,
-    csv.Error,
-    struct.error,
-    BadZipFile,
-    zlib.error,
-)
-"""What reading a file that is not what it should be can raise."""
-
-_MOST_BYTES = 2**29
-"""Unpacked; a thousand held-out patients leave about a tenth."""
 
 HeldOut = TypeVar("HeldOut", HeldOutEmbeddings, HeldOutGradients, HeldOutPermutations)
 
@@ -163,13 +133,13 @@ class RunStore:
 
         task = result.task
         with published_folder(self.fold_folder(task.model, task.repeat, task.fold)) as folder:
-            (folder / PREDICTIONS).write_bytes(_predictions_csv(result.predictions).encode("utf-8"))
+            (folder / PREDICTIONS).write_bytes(predictions_csv(result.predictions).encode("utf-8"))
             (folder / WEIGHTS).write_bytes(pack_tensors(result.tensors, {"model": task.model}))
-            (folder / GRADIENTS).write_bytes(_npz(result.gradients.to_arrays()))
+            (folder / GRADIENTS).write_bytes(npz_bytes(result.gradients.to_arrays()))
             if result.embeddings is not None:
-                (folder / EMBEDDINGS).write_bytes(_npz(result.embeddings.to_arrays()))
+                (folder / EMBEDDINGS).write_bytes(npz_bytes(result.embeddings.to_arrays()))
             if result.permutations is not None:
-                (folder / PERMUTATIONS).write_bytes(_npz(result.permutations.to_arrays()))
+                (folder / PERMUTATIONS).write_bytes(npz_bytes(result.permutations.to_arrays()))
             (folder / DONE).write_bytes(to_json_bytes(asdict(result.outcome)))
 
     def outcome(self, model: str, repeat: int, fold: int) -> FoldOutcome:
@@ -191,13 +161,13 @@ class RunStore:
     def embeddings(self, model: str, repeat: int, fold: int) -> HeldOutEmbeddings | None:
         """Fused embeddings of a fold's held-out patients; None for a forest."""
         with self._fold_file(model, repeat, fold, EMBEDDINGS) as path:
-            arrays = _read_npz(path)
+            arrays = read_npz(path)
             return None if arrays is None else self._own(HeldOutEmbeddings.from_arrays(arrays), repeat, fold)
 
     def gradients(self, model: str, repeat: int, fold: int) -> HeldOutGradients | None:
         """Gradient statistics of a fold's held-out patients."""
         with self._fold_file(model, repeat, fold, GRADIENTS) as path:
-            arrays = _read_npz(path)
+            arrays = read_npz(path)
             if arrays is None:
                 return None
             gradients = self._own(HeldOutGradients.from_arrays(arrays), repeat, fold)
@@ -208,7 +178,7 @@ class RunStore:
     def permutations(self, model: str, repeat: int, fold: int) -> HeldOutPermutations | None:
         """Answers about a fold's held-out patients with shuffled inputs; None where the run kept none."""
         with self._fold_file(model, repeat, fold, PERMUTATIONS) as path:
-            arrays = _read_npz(path)
+            arrays = read_npz(path)
             if arrays is None:
                 return None
             permutations = self._own(HeldOutPermutations.from_arrays(arrays), repeat, fold)
@@ -285,24 +255,9 @@ class RunStore:
     def _fold_predictions(self, task: FoldTask) -> FoldPredictions:
         collapsed = self.outcome(task.model, task.repeat, task.fold).collapsed
         with self._fold_file(task.model, task.repeat, task.fold, PREDICTIONS) as path:
-            rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
-            if sorted(row["patient"] for row in rows) != sorted(task.test):
-                raise ValueError("not the held-out patients")
-            predictions = FoldPredictions(
-                model=task.model,
-                repeat=task.repeat,
-                fold=task.fold,
-                codes=tuple(row["patient"] for row in rows),
-                y=np.array([int(row["y"]) for row in rows], dtype=np.int64),
-                probability=np.array([float(row["probability"]) for row in rows]),
-                logit=np.array([float(row["logit"]) for row in rows]),
-                collapsed=collapsed,
-            )
+            predictions = read_predictions(path, task, collapsed)
             if any(self._long[code] != y for code, y in zip(predictions.codes, predictions.y, strict=True)):
                 raise ValueError("other outcomes than the cohort's")
-            inside = (predictions.probability >= 0) & (predictions.probability <= 1)  # NaN is not
-            if not (inside & np.isfinite(predictions.logit)).all():
-                raise ValueError("no probabilities")
             return predictions
 
     @contextmanager
@@ -311,7 +266,7 @@ class RunStore:
         path = self._done_fold(model, repeat, fold) / name
         try:
             yield path
-        except (*_DAMAGE, ModelRefused) as problem:
+        except (*DAMAGE, ModelRefused) as problem:
             raise ModelRefused(
                 problem.code if isinstance(problem, ModelRefused) else Code.RUN_MISMATCH,
                 f"{name} of fold {repeat}-{fold} of “{model}” is missing, damaged or of another version.",
@@ -326,35 +281,3 @@ class RunStore:
             where=self.path.name,
             remedy="Restore the run folder from a copy, or train into a new folder.",
         )
-
-
-def _predictions_csv(predictions: FoldPredictions) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    rows = zip(predictions.codes, predictions.y, predictions.probability, predictions.logit, strict=True)
-    for code, y, probability, logit in rows:
-        # repr of a float is the shortest text that reads back as the same number
-        writer.writerow(
-            (code, predictions.repeat, predictions.fold, int(y), repr(float(probability)), repr(float(logit)))
-        )
-    return text.getvalue()
-
-
-def _npz(arrays: dict[str, NDArray[Any]]) -> bytes:
-    stream = io.BytesIO()
-    np.savez_compressed(stream, allow_pickle=False, **arrays)
-    return stream.getvalue()
-
-
-def _read_npz(path: Path) -> dict[str, NDArray[Any]] | None:
-    if not path.is_file():
-        return None
-    with ZipFile(path) as packed:
-        if sum(member.file_size for member in packed.infolist()) > _MOST_BYTES:
-            raise ValueError("far more than any fold leaves")
-    with np.load(path, allow_pickle=False) as stored:
-        try:
-            return {name: stored[name] for name in stored.files}
-        except MemoryError as problem:
-            raise ValueError("an array that declares far more than its file holds") from problem
