@@ -38,6 +38,7 @@ WORKERLESS_SECONDS = 120.0
 ANSWER_SECONDS = 120.0
 """How long a worker may take to look for every patient's images, and the scheduler to say anything at all."""
 WATCH_SECONDS = 1.0
+"""Between two counts of the workers."""
 
 _SILENCE = (OSError, asyncio.TimeoutError, RuntimeError, AttributeError)
 """What asking raises when the scheduler is gone; a client that has given it up has none (AttributeError)."""

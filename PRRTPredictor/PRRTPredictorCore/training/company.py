@@ -36,7 +36,7 @@ STEP_CHANNELS = 12
 def folds_that_fit(
     spec: ModelSpec, preset: Preset, patients: int, voxels: int, folds: int, free_bytes: int, ct_channels: int = 0
 ) -> int:
-    """How many folds of a model a GPU trains side by side, so that all ``folds`` come in groups about as large.
+    """How many folds of a model a GPU trains side by side, so that all ``folds`` come in groups of about equal size.
 
     Parameters
     ----------
@@ -44,17 +44,25 @@ def folds_that_fit(
         Training patients of a fold, and voxels of a prepared image.
     free_bytes : int
         Of the GPU's memory.
+    folds : int
+        To be trained altogether.
     ct_channels : int
         Of the first stage of the pretrained CT encoder.
+
+    Returns
+    -------
+    int
+        1 for a forest, and where memory is short even of two.
     """
     if spec.kind != "network":
         return 1
     image = 4 * voxels
     scratch = int(spec.uses_pet) + int(spec.ct_encoder == "scratch")
-    need = scratch * image * (2 * patients + STEP_IMAGES * preset.batch_size)  # twice: with its border for shifting
+    # Twice each patient's image: with its border for shifting.
+    fold_bytes = scratch * image * (2 * patients + STEP_IMAGES * preset.batch_size)
     if spec.ct_encoder == "pretrained":
-        need += image * (patients + STEP_CHANNELS * ct_channels * preset.batch_size)
-    most = max(1, min(folds, int(MEMORY_SHARE * free_bytes / need)))
+        fold_bytes += image * (patients + STEP_CHANNELS * ct_channels * preset.batch_size)
+    most = max(1, min(folds, int(MEMORY_SHARE * free_bytes / fold_bytes)))
     groups = -(-folds // most)
     return -(-folds // groups)
 

@@ -20,6 +20,7 @@ from .engine import FitSettings, fit_folds
 from .records import FoldResult, FoldTask
 
 WATCH_SECONDS = 1.0
+"""Between two looks whether the process that asked for the work is still there."""
 
 
 class FitWorkers(Protocol):
