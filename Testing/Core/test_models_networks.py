@@ -28,9 +28,9 @@ from PRRTPredictorCore.models.encoders import (
     RunningStandardise,
     to_bundle_axes,
 )
-from PRRTPredictorCore.models.fitted import FittedNetwork
+from PRRTPredictorCore.models.fitted import FittedNetwork, ImageScaling
 from PRRTPredictorCore.models.fusion import FusionNetwork
-from PRRTPredictorCore.models.histogram import IntensityHistogram
+from PRRTPredictorCore.models.histogram import IntensityHistogram, _look_up, _looked_up
 from PRRTPredictorCore.models.presets import PAPER, PRESETS, QUICK, TUNED, Preset, preset_named
 from PRRTPredictorCore.models.pretrained import random_encoder, stages_to_fit
 from PRRTPredictorCore.models.registry import MODELS, ModelSpec, model_spec, model_specs
@@ -357,6 +357,28 @@ def test_the_histogram_and_its_gradient_are_those_of_a_chain_of_clamps(levels: t
     assert torch.autograd.gradcheck(histogram, (image[:1, :, :3].detach().requires_grad_(),))
     together = torch.func.vmap(histogram)(image.detach()[:, None])
     assert torch.allclose(together[:, 0], histogram(image.detach()))
+
+
+def test_the_histograms_gradient_is_looked_up_alike_on_every_device() -> None:
+    draws = torch.Generator().manual_seed(3)
+    slices = torch.randn(2, 7, 12, generator=draws).mul(2).round()  # many voxels lie on an edge exactly
+    tables, edges = torch.randn(2, 3, 4, generator=draws), (-1.0, 0.0, 2.0)
+    found = torch.empty_like(slices)
+    for place in range(2):
+        _look_up(tables[place].numpy(), slices[place].numpy(), edges, found[place].numpy())
+    assert torch.equal(_looked_up(tables, slices, torch.tensor(edges)), found)
+
+
+@pytest.mark.parametrize("window", [(0.0, 25.0), (-np.inf, np.inf)])
+def test_scaling_and_its_gradient_are_those_of_a_clamp(window: tuple[float, float]) -> None:
+    values = torch.tensor([-1.0, 0.0, 1e-30, 3.0, 25.0, 26.0], requires_grad=True)
+    scaled = ImageScaling(ImageNormaliser(2.0, 4.0, window))(values)
+    expected = (values.clamp(*window) - 2.0) / 4.0
+    weights = torch.arange(1.0, 7.0)
+    (gradient,) = torch.autograd.grad((scaled * weights).sum(), values)
+    (theirs,) = torch.autograd.grad((expected * weights).sum(), values)
+    assert torch.equal(scaled, expected)
+    assert torch.equal(gradient, theirs)
 
 
 def test_the_histogram_keeps_what_is_no_number() -> None:

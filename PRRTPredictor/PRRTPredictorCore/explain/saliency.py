@@ -111,7 +111,13 @@ def mean_magnitudes(parts: Sequence[Attributions]) -> Attributions:
     """Average the magnitudes (and gaps) of one patient's attributions over an ensemble, in the unit that they have."""
 
     def averaged(maps: list[NDArray[np.float32]]) -> NDArray[np.float32] | None:
-        return np.mean(np.abs(maps), axis=0) if maps else None
+        if not maps:
+            return None
+        total, magnitude = np.abs(maps[0]), np.empty_like(maps[0])
+        for one in maps[1:]:
+            total += np.abs(one, out=magnitude)
+        total /= len(maps)
+        return total
 
     return Attributions(
         pet=averaged([part.pet for part in parts if part.pet is not None]),

@@ -8,7 +8,6 @@ fit either way; a test holds both equal.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from typing import Any, cast
 
 import torch
@@ -40,8 +39,8 @@ class ConvolutionBlock(nn.Module):
 class _ExplainedConvolution(torch.autograd.Function):
     """The convolution of one channel with frozen weights, whose gradient with respect to the image is written out.
 
-    oneDNN has no fast way back to a single channel. Seen block by block, as large as the stride, it is one matrix
-    product: ten times as fast, and the larger part of what a saliency map costs.
+    oneDNN has no fast way back to a single channel. Seen block by block, as large as the stride, it is a convolution
+    with a channel for every voxel of a block: over ten times as fast.
     """
 
     @staticmethod
@@ -69,22 +68,23 @@ def _back_to_image(gradient: Tensor, weight: Tensor, stride: int, size: Sequence
     channels, kernel = weight.shape[0], weight.shape[-1]
     reach = -(-kernel // stride)
     whole = functional.pad(weight, (0, reach * stride - kernel) * 3)
-    split = whole.view(channels, *(reach, stride) * 3)
-    parts = split.permute(2, 4, 6, 1, 3, 5, 0).reshape(stride**3, reach**3 * channels)
-    blocks = [length + reach - 1 for length in gradient.shape[2:]]
-    wide = functional.pad(gradient, (reach - 1, reach - 1) * 3)
-    k, j, i = blocks
-    neighbours = [
-        wide[:, :, at_k : at_k + k, at_j : at_j + j, at_i : at_i + i]
-        for at_k, at_j, at_i in product(range(reach - 1, -1, -1), repeat=3)
-    ]
-    image = parts @ torch.stack(neighbours, dim=1).flatten(3).flatten(1, 2)
-    in_place = image.view(-1, *(stride,) * 3, *blocks).permute(0, 4, 1, 5, 2, 6, 3)
-    covered = in_place.reshape(-1, 1, *(stride * count for count in blocks))
+    split = whole.view(channels, *(reach, stride) * 3).flip((1, 3, 5))
+    parts = split.permute(2, 4, 6, 0, 1, 3, 5).reshape(stride**3, channels, *(reach,) * 3)
+    parts = parts.contiguous(memory_format=torch.channels_last_3d)
+    blocks = functional.conv3d(gradient, parts, padding=reach - 1).permute(0, 2, 3, 4, 1).contiguous()
+    count = blocks.shape[1:4]
+    in_place = _rows(blocks.view(-1, *count, *(stride,) * 3)).permute(0, 1, 4, 2, 5, 3, 6)
+    covered = in_place.reshape(len(blocks), stride * count[0], stride * count[1], -1).view(gradient.dtype)
+    covered = covered.unsqueeze(1)
     padding = kernel // 2
     # The padding in front is cut away; behind, voxels that no kernel reached are added, or the padding is cut.
     margins = [(-padding, padding + length - reached) for length, reached in zip(size, covered.shape[2:], strict=True)]
     return functional.pad(covered, [side for margin in reversed(margins) for side in margin])
+
+
+def _rows(blocks: Tensor) -> Tensor:
+    """Each block's rows of four voxels as one number each, where they fit: they move in one piece, twice as fast."""
+    return blocks.view(torch.complex128) if blocks.shape[-1] * blocks.element_size() == 16 else blocks
 
 
 class ResidualBlock(nn.Module):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -73,11 +75,12 @@ class _StepsOfThirds(torch.autograd.Function):
         voxels = [third.shape[1] * third.shape[2] for third in slices.tensor_split(BODY_THIRDS, dim=1)]
         slopes = gradient / (edges.diff() * slices.new_tensor(voxels)[:, None])
         slopes = functional.pad(slopes, (1, 1))  # below the first centre and above the last, nothing changes
-        parts = [
-            torch.stack([_looked_up(steps, part, ctx.centres) for steps, part in zip(slope, third, strict=True)])
-            for slope, third in zip(slopes.unbind(dim=1), slices.tensor_split(BODY_THIRDS, dim=1), strict=True)
-        ]
-        return torch.cat(parts, dim=1), None
+        if slices.device.type != "cpu":
+            return _looked_up(slopes, slices, edges), None
+        image = torch.empty_like(slices, memory_format=torch.contiguous_format)
+        for tables, patient, found in zip(slopes.numpy(), slices.numpy(), image.numpy(), strict=True):
+            _look_up(tables, patient, ctx.centres, found)
+        return image, None
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int, None], slices: Tensor, centres: tuple[float, ...]) -> tuple[Tensor, int]:
@@ -103,13 +106,26 @@ def _means_between(values: Tensor, ramps: list[tuple[float, float]]) -> Tensor:
     return means
 
 
-def _looked_up(table: Tensor, values: Tensor, edges: tuple[float, ...]) -> Tensor:
-    """The entry of the table for how many edges lie below each value.
+def _looked_up(tables: Tensor, slices: Tensor, edges: Tensor) -> Tensor:
+    """The entry of its third's table [B, 3, edges + 1] for how many edges lie below each voxel of [B, K, voxels]."""
+    patient = torch.arange(len(slices), device=slices.device)[:, None, None]
+    parts = torch.arange(slices.shape[1], device=slices.device).tensor_split(BODY_THIRDS)
+    third = torch.cat([torch.full_like(part, place) for place, part in enumerate(parts)])[:, None]
+    return tables[patient, third, torch.bucketize(slices, edges)]
 
-    For these few, counting takes a third of the time of torch.bucketize; a third of one patient stays in the cache
-    meanwhile, and ones and zeros in float, unlike booleans, are written several at a time.
+
+def _look_up(
+    tables: NDArray[np.float32], slices: NDArray[np.float32], edges: tuple[float, ...], found: NDArray[np.float32]
+) -> None:
+    """The same of one patient [K, voxels], into ``found``.
+
+    For these few edges, counting takes a quarter of the time of torch.bucketize. NumPy compares several voxels at a
+    time into booleans, which torch does not; one patient stays in the cache meanwhile.
     """
-    place = torch.zeros_like(values, memory_format=torch.contiguous_format)
+    place, above = np.zeros(slices.shape, dtype=np.uint8), np.empty(slices.shape, dtype=np.bool_)
     for edge in edges:
-        place += values.clone().gt_(edge)
-    return table.index_select(0, place.flatten().int()).view_as(place)
+        np.greater(slices, slices.dtype.type(edge), out=above)
+        place += above.view(np.uint8)
+    thirds = (np.array_split(array, BODY_THIRDS) for array in (place, found))
+    for table, where, into in zip(tables, *thirds, strict=True):
+        np.take(table, where, out=into, mode="clip")
