@@ -136,6 +136,29 @@ def test_content_and_configuration_decide(tmp_path: Path) -> None:
     assert changed.content_key("P-0001") != first.content_key("P-0001")
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_file_altered_in_place_is_noticed_among_untouched_ones(tmp_path: Path, jobs: int) -> None:
+    patients, cache = cohort(tmp_path / "in", 3), tmp_path / "cache"
+    first = prepare_cohort(patients, CONFIG, cache, jobs, reader=ArrayReader())
+    before = first.study("P-0001").pet.copy()
+    file = patients[1].pet.folder / "a.npy"
+    stat = file.stat()
+    np.save(file, np.load(file) + np.float32(1))
+    assert file.stat().st_size == stat.st_size
+    if os.name == "posix":  # copies may bring the old time along; Windows then shows no trace
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    again = prepare_cohort(patients, CONFIG, cache, jobs, reader=ArrayReader())
+    np.testing.assert_allclose(again.study("P-0001").pet, before + 1, rtol=1e-5)
+    assert {code for code in again.codes if again.keys[code] != first.keys[code]} == {"P-0001"}
+
+
+def test_found_again_without_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    patients, cache = cohort(tmp_path / "in", 3), tmp_path / "cache"
+    first = prepare_cohort(patients, CONFIG, cache, reader=ArrayReader())
+    monkeypatch.setattr("joblib.Parallel", None)
+    assert prepare_cohort(patients, CONFIG, cache, jobs=2, reader=ArrayReader()).keys == first.keys
+
+
 def test_one_study_under_two_identifiers_is_refused(tmp_path: Path) -> None:
     patients = cohort(tmp_path / "in", 3)
     for modality in ("PT", "CT"):

@@ -96,7 +96,7 @@ def files_of(source: Path | str | Sequence[Path]) -> tuple[Path, ...]:
         return (root,)
     if not root.is_dir():
         raise _missing(root)
-    found = tuple(sorted(path for path in root.rglob("*") if path.is_file()))
+    found = tuple(map(Path, _files_below(root)))
     if not found:
         raise DicomRefused(
             Code.EMPTY_FOLDER,
@@ -105,6 +105,20 @@ def files_of(source: Path | str | Sequence[Path]) -> tuple[Path, ...]:
             remedy="Choose the folder that holds the slices of one series.",
         )
     return found
+
+
+def _files_below(folder: Path | str) -> Iterator[str]:
+    """Paths of all files in a folder, to any depth, by name; folders behind links are passed over."""
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except PermissionError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files_below(entry.path)
+        elif entry.is_file():
+            yield entry.path
 
 
 def shown(path: Path) -> str:

@@ -10,7 +10,9 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +27,7 @@ from .entry import from_sidecar, to_sidecar
 from .preprocess import PreprocessConfig, prepare_study
 
 _NAMED_ROWS = 20
+_CHUNK_BYTES = 1 << 18
 
 
 class StudyReader(Protocol):
@@ -198,17 +201,51 @@ def _outcomes(
     if jobs == 1 or len(patients) < 2:
         yield from (_prepare_patient(patient, config, folder, reader) for patient in patients)
         return
+    found = _found(patients, config, folder, jobs, reader)
+    yield from found.values()
+    missing = [patient for patient in patients if patient.code not in found]
+    if not missing:
+        return
     from joblib import Parallel, delayed
 
     work = Parallel(n_jobs=jobs, return_as="generator_unordered")
-    yield from work(delayed(_prepare_patient)(patient, config, folder, reader) for patient in patients)
+    yield from work(delayed(_prepare_patient)(patient, config, folder, reader) for patient in missing)
+
+
+def _found(
+    patients: Sequence[CohortPatient], config: PreprocessConfig, folder: Path, threads: int, reader: StudyReader
+) -> dict[str, _Outcome]:
+    """The patients whose studies are in the cache, up to the first whose files have to be read to know.
+
+    Looking here takes less time than handing the patients to worker processes.
+    """
+    keys: list[str] = []
+    for patient in patients:
+        key = _known_key(patient, config, folder, reader)
+        if not key:
+            break
+        keys.append(key)
+    with ThreadPoolExecutor(threads) as pool:
+        voxels = pool.map(partial(_intact_voxels, folder), keys)
+        outcomes = [_Outcome(*one) for one in zip(patients, keys, voxels, strict=False)]  # fewer keys than patients
+    return {outcome.patient.code: outcome for outcome in outcomes if outcome.voxels_sha256}
+
+
+def _known_key(patient: CohortPatient, config: PreprocessConfig, folder: Path, reader: StudyReader) -> str:
+    """The content key as far as it is remembered; empty where files have to be read for it, or are refused."""
+    if patient.pet.series_uid or patient.ct.series_uid:
+        return ""  # only the headers tell which files these are
+    try:
+        pet, ct = (_remembered(_memo(reader.files(source), folder)) for source in (patient.pet, patient.ct))
+    except (InputRefused, OSError):
+        return ""
+    return _content_key(pet, ct, config) if pet and ct else ""
 
 
 def _prepare_patient(patient: CohortPatient, config: PreprocessConfig, folder: Path, reader: StudyReader) -> _Outcome:
     try:
         pet_files, ct_files = reader.files(patient.pet), reader.files(patient.ct)
-        parts = (series_hash(pet_files, folder), series_hash(ct_files, folder), config.digest())
-        key = hashlib.sha256("|".join(parts).encode()).hexdigest()
+        key = _content_key(series_hash(pet_files, folder), series_hash(ct_files, folder), config)
         voxels = _intact_voxels(folder, key)
         if not voxels:
             study = prepare_study(reader.load_pet(pet_files), reader.load_ct(ct_files), config)
@@ -221,11 +258,15 @@ def _prepare_patient(patient: CohortPatient, config: PreprocessConfig, folder: P
 # --- keys -------------------------------------------------------------------------------------------------------------
 
 
+def _content_key(pet: str, ct: str, config: PreprocessConfig) -> str:
+    return hashlib.sha256(f"{pet}|{ct}|{config.digest()}".encode()).hexdigest()
+
+
 def series_hash(files: Sequence[Path], folder: Path) -> str:
     """SHA-256 over the contents of a series, whatever its files are called and wherever they lie.
 
-    Remembered in ``folder`` by the files' paths, sizes and times of change, so that an untouched series is not read
-    again; the paths themselves are not stored.
+    Remembered in ``folder`` by the files' paths, sizes and times of change (of the content, and of anything), so that
+    an untouched series is not read again; the paths themselves are not stored.
 
     Raises
     ------
@@ -233,9 +274,7 @@ def series_hash(files: Sequence[Path], folder: Path) -> str:
         ``PATH_MISSING``: a file is gone or may not be read.
     """
     try:
-        stats = [(str(path), path.stat()) for path in sorted(files)]
-        listing = json.dumps([(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats])
-        memo = folder / "series" / hashlib.sha256(listing.encode()).hexdigest()
+        memo = _memo(files, folder)
         known = _remembered(memo)
         if known:
             return known
@@ -250,6 +289,13 @@ def series_hash(files: Sequence[Path], folder: Path) -> str:
     return total
 
 
+def _memo(files: Sequence[Path], folder: Path) -> Path:
+    """Where the hash of these files is remembered as long as none of them changes."""
+    stats = [(str(path), path.stat()) for path in sorted(files, key=str)]
+    listing = json.dumps([(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in stats])
+    return folder / "series" / hashlib.sha256(listing.encode()).hexdigest()
+
+
 def _remembered(memo: Path) -> str:
     """The hash that a memo holds; empty when there is none or it is damaged."""
     content = memo.read_bytes() if memo.is_file() else b""
@@ -259,9 +305,10 @@ def _remembered(memo: Path) -> str:
 def file_hash(path: Path) -> str:
     """SHA-256 of a file's content."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
+    chunk = memoryview(bytearray(_CHUNK_BYTES))
+    with path.open("rb", buffering=0) as stream:
+        while count := stream.readinto(chunk):
+            digest.update(chunk[:count])
     return digest.hexdigest()
 
 

@@ -23,6 +23,7 @@ class _Repetition:
 
     source: SeriesSource
     marker: Path
+    series_uid: str = ""
 
 
 class _RepeatingReader:
