@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -290,6 +291,18 @@ def test_refusals_of_the_source(tmp_path: Path):
             index_source(path)
         assert caught.value.code is code
         assert caught.value.remedy
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights on Windows")
+def test_links_among_the_files(tmp_path: Path):
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    (inner / "1").write_bytes(b"x")
+    (tmp_path / "a-b").write_bytes(b"x")
+    (tmp_path / "file").symlink_to(inner / "1")
+    for name, target in (("loop", tmp_path / "loop"), ("gone", tmp_path / "nowhere"), ("folder", inner)):
+        (tmp_path / name).symlink_to(target)
+    assert series_files(SeriesSource(folder=tmp_path)) == (inner / "1", tmp_path / "a-b", tmp_path / "file")
 
 
 def test_series_files_of_a_folder(tmp_path: Path):

@@ -117,7 +117,7 @@ def _files_below(folder: Path | str) -> Iterator[str]:
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from _files_below(entry.path)
-        elif entry.is_file():
+        elif Path(entry.path).is_file() if entry.is_symlink() else entry.is_file():  # a link may lead to itself
             yield entry.path
 
 
