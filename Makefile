@@ -6,7 +6,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench science extension clean
+.PHONY: help demo test lint bench science fuzz kills soak mutation coverage licences audit lock extension clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -28,6 +28,10 @@ $(VENV)/.bench: $(VENV)/.test
 	@$(PIP) --editable '.[slicer,test,bench]'
 	@touch $@
 
+$(VENV)/.trust: $(VENV)/.test
+	@$(PIP) --editable '.[slicer,test,trust]'
+	@touch $@
+
 demo: $(VENV)/.demo  ## the whole job on made patients, under 6 minutes after installing
 	@$(BIN)/prrt demo --out $(OUT)
 
@@ -45,6 +49,30 @@ bench: $(VENV)/.bench  ## speed side by side against peers, equal results first 
 science: $(VENV)/.test  ## the slow scientific checks: level of the tests, null and strong cohorts (about an hour on 2 cores)
 	@$(BIN)/python Testing/Benchmarks/significance_level.py
 	@$(BIN)/python Testing/Benchmarks/science.py
+
+fuzz: $(VENV)/.trust  ## 50,000 damaged DICOM files: typed errors alone, bounded memory and time (some minutes)
+	@$(BIN)/python Testing/Fuzz/fuzz.py
+
+kills: $(VENV)/.test  ## kill -9 at random moments of every command that writes; nothing finished is lost (some minutes)
+	@$(BIN)/python Testing/Kills/kills.py
+
+soak: $(VENV)/.test  ## 500 predictions in one process with flat memory (some minutes)
+	@$(BIN)/python Testing/Soak/soak.py
+
+mutation: $(VENV)/.trust  ## mutants of SUV and labs that the tests must kill (over an hour)
+	@$(BIN)/python Testing/Mutation/mutation.py
+
+coverage: $(VENV)/.test  ## pytest with the branches of Core counted; at least 90 % of them
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+licences: $(VENV)/.trust  ## the licence of everything that is installed; fails on one that is not permitted
+	@$(BIN)/python .ci/licences.py
+
+audit: $(VENV)/.trust  ## pip check, and whether what is installed is what the lock file names
+	@$(BIN)/python .ci/audit.py
+
+lock: $(VENV)/.trust  ## write the lock file with hashes anew
+	@$(BIN)/python .ci/lock.py
 
 extension: $(VENV)/.made  ## write the extension's file lists and catalogue entries
 	@$(BIN)/python .ci/extension.py

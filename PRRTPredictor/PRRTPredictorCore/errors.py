@@ -83,6 +83,8 @@ class Code(str, Enum):
     NOT_FINITE = "NOT_FINITE"  # a NaN or an infinity among the model inputs
     CANCELLED = "CANCELLED"  # the user stopped the work
     TRAINING_FAILED = "TRAINING_FAILED"  # a fold could not be fitted
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"  # this machine's or its GPU's memory does not suffice
+    INTERNAL = "INTERNAL"  # a fault of this software, told in one line
     CLUSTER_ADDRESS = "CLUSTER_ADDRESS"  # not an address of a Dask scheduler
     CLUSTER_UNREACHABLE = "CLUSTER_UNREACHABLE"  # no scheduler answers there, it has no workers, or one hangs
     CLUSTER_MISMATCH = "CLUSTER_MISMATCH"  # a worker with other software, or with several threads
