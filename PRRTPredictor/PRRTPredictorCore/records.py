@@ -7,10 +7,11 @@ a standard axial series. World coordinates are DICOM's LPS, in mm; Slicer's RAS 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +31,11 @@ MODALITY_NAMES: Mapping[str, str] = {"PT": "PET", "CT": "CT"}
 
 LABS: tuple[str, ...] = ("ast", "alt", "ggt", "cga")
 """The four tabular inputs of the paper, in the order in which models receive them."""
+
+INPUT_UNITS: Mapping[str, str] = MappingProxyType(
+    {"ast": "U/L", "alt": "U/L", "ggt": "U/L", "cga": "µg/L", "age": "years", "ki67": "%"}
+)
+"""The units in which models receive tabular inputs, whatever unit a value was reported in."""
 
 LONG_PFS_FROM = 0.5
 """A patient's predicted group is "long" from this probability on (paper, Fig. 5)."""
@@ -54,6 +60,11 @@ class Notice:
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
+
+
+def input_units(names: Iterable[str]) -> dict[str, str]:
+    """The unit of each tabular input; "" for a further column of ``cohort.csv``, which alone could say it."""
+    return {name: INPUT_UNITS.get(name, "") for name in names}
 
 
 # --- images -----------------------------------------------------------------------------------------------------------

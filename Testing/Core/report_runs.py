@@ -25,6 +25,7 @@ from PRRTPredictorCore.records import (
     Outcome,
     PetInterval,
     SeriesSource,
+    input_units,
 )
 from PRRTPredictorCore.training.cohortfile import ImageFacts, RunCohort, write_run_cohort
 from PRRTPredictorCore.training.heldout import HeldOutGradients
@@ -132,6 +133,7 @@ def made_run(
             n_patients=patients,
             n_long=n_long,
             folds_together=dict.fromkeys(names, 1),
+            tabular_units=input_units(LABS),
             exclusions={"prior_prrt": 3, "event": 7},
             versions={"prrtpredictor": "0.1.0", "torch": "2.13.0"},
             pretrained=PretrainedSource("made phantoms (synthetic), organ segmentation", "cd34" * 16)

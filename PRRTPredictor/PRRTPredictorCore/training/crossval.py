@@ -20,7 +20,7 @@ from ..models.presets import Preset, preset_named
 from ..models.pretrained import ct_encoder_for
 from ..models.registry import MODELS, model_spec, model_specs
 from ..progress import Progress, expect, silent
-from ..records import Cohort
+from ..records import Cohort, input_units
 from .cohortfile import COHORT_NAME, RunCohort, write_run_cohort
 from .config import RunConfig
 from .ctfeatures import remove_ct_features, with_ct_features
@@ -146,6 +146,7 @@ def _manifest(
         n_patients=len(data.codes),
         n_long=int(data.y.sum()),
         folds_together=folds_together,
+        tabular_units=input_units(data.feature_names),
         exclusions={entry.criterion: entry.n for entry in remembered.cohort.exclusions.excluded},
         versions=_versions(),
         pretrained=None if encoder is None else PretrainedSource(encoder.source, encoder.sha256),

@@ -14,11 +14,11 @@ from ..imaging.preprocess import PreprocessConfig
 from ..models.decoding import decode
 from ..models.presets import Preset
 from ..models.registry import MODELS
-from ..records import LABS, RESEARCH_USE_NOTICE
+from ..records import LABS, RESEARCH_USE_NOTICE, input_units
 from .files import read_json
 
-SCHEMA = 1
-"""Version of the run folder's layout."""
+SCHEMA = 2
+"""Version of the run folder's layout. 1 had neither units nor memory_short; its labs were in the same units."""
 
 MANIFEST_NAME = "manifest.json"
 
@@ -57,6 +57,11 @@ class Manifest:
         Over every patient's code, outcome, tabular inputs and image content.
     folds_together : mapping of str to int
         Folds that are fitted side by side, by model; chosen once, so that a resumed run groups them as before.
+    memory_short : mapping of str to (mapping of str to int)
+        How often a group of folds was halved because a GPU's memory did not hold it: by model, then by the label of
+        the group's first fold ("2-0": repeat 2, fold 0). A resumed run halves the same groups.
+    tabular_units : mapping of str to str
+        The unit of every tabular input; "" for a further column of ``cohort.csv``, which alone could say it.
     exclusions : mapping of str to int
         Patients left out, counted by criterion.
     versions : mapping of str to str
@@ -78,6 +83,8 @@ class Manifest:
     n_patients: int
     n_long: int
     folds_together: Mapping[str, int]
+    memory_short: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    tabular_units: Mapping[str, str] = field(default_factory=dict)
     exclusions: Mapping[str, int] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     pretrained: PretrainedSource | None = None
@@ -119,7 +126,8 @@ def read_manifest(run: Path) -> Manifest:
         )
     content = read_json(run / MANIFEST_NAME)
     try:
-        manifest = decode(Manifest, {name: content[name] for name in Manifest.__dataclass_fields__})
+        current = _upgraded(content)
+        manifest = decode(Manifest, {name: current[name] for name in Manifest.__dataclass_fields__})
         _require_possible(manifest)
         return manifest
     except (KeyError, TypeError, ValueError) as problem:
@@ -129,6 +137,14 @@ def read_manifest(run: Path) -> Manifest:
             where=run.name,
             remedy="Restore the run folder from a copy, use the version that made the run, or train into a new folder.",
         ) from problem
+
+
+def _upgraded(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A manifest of schema 1 as this version would have written it: its labs were in the same units, never named."""
+    if content["schema"] != 1:
+        return content
+    units = input_units(map(str, content["feature_names"]))
+    return {**content, "memory_short": {}, "tabular_units": units, "schema": SCHEMA}
 
 
 def _require_possible(manifest: Manifest) -> None:
@@ -144,6 +160,8 @@ def _require_possible(manifest: Manifest) -> None:
         or manifest.folds < 2
         or manifest.repeats < 1
         or min(manifest.folds_together.values(), default=1) < 1
+        or dict(manifest.tabular_units) != input_units(manifest.feature_names)
+        or any(halvings < 1 for groups in manifest.memory_short.values() for halvings in groups.values())
     ):
         raise ValueError("not a run of this version")
 
@@ -168,6 +186,7 @@ def check_same_run(stored: Manifest, asked: Manifest, where: str) -> None:
             ("the number of repeats", stored.repeats, asked.repeats),
             ("the seed", stored.seed, asked.seed),
             ("the tabular inputs", stored.feature_names, asked.feature_names),
+            ("the units of the tabular inputs", dict(stored.tabular_units), dict(asked.tabular_units)),
             ("the image preparation", stored.preprocess_digest, asked.preprocess_digest),
             ("the pretrained CT encoder", *_comparable(stored.pretrained, asked.pretrained)),
             *(
