@@ -118,7 +118,10 @@ def test_a_cohort_that_no_run_wrote_is_refused(run: Path, name: str) -> None:
 
 
 def test_inputs_that_the_cohort_lacks_are_refused(run: Path) -> None:
-    edited(run / "manifest.json", lambda content: content["feature_names"].append("ki67"))
+    edited(
+        run / "manifest.json",
+        lambda content: (content["feature_names"].append("ki67"), content["tabular_units"].update(ki67="%")),
+    )
     with pytest.raises(ModelRefused, match="lacks inputs"):
         read_content(run)
 
