@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 import sqlite3
@@ -14,9 +15,10 @@ from pathlib import Path
 import pytest
 from dicom_objects import DATA
 
+from PRRTPredictorCore.dicom import database
 from PRRTPredictorCore.dicom.database import database_files, is_database, read_database
 from PRRTPredictorCore.dicom.index import index_source, series_files
-from PRRTPredictorCore.errors import Code, DicomRefused
+from PRRTPredictorCore.errors import Code, DicomRefused, RunFailed
 from PRRTPredictorCore.records import SeriesSource
 
 _HOLD_LOCK = """
@@ -179,3 +181,71 @@ def test_what_is_no_database_of_slicer(tmp_path: Path):
     with pytest.raises(DicomRefused) as missing:
         read_database(tmp_path / "nowhere.sql")
     assert missing.value.code is Code.PATH_MISSING
+
+
+def made_database(path: Path, *statements: str) -> Path:
+    with sqlite3.connect(path) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    connection.close()
+    return path
+
+
+IMAGES = "CREATE TABLE Images (SeriesInstanceUID, SOPInstanceUID, Filename, URL)"
+SERIES = "CREATE TABLE Series (SeriesInstanceUID, Modality, SeriesDescription)"
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        (
+            IMAGES,
+            "CREATE VIEW Series AS WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) "
+            "SELECT n AS SeriesInstanceUID, 'PT' AS Modality, '' AS SeriesDescription FROM r",
+        ),
+        (
+            SERIES,
+            "CREATE TABLE Images (SeriesInstanceUID, SOPInstanceUID, Filename AS (printf('%.900000000c', 'x')), URL)",
+        ),
+    ],
+    ids=["endless view", "computed column"],
+)
+def test_tables_that_compute_are_not_slicers(tmp_path: Path, statements: tuple[str, ...]):
+    path = made_database(tmp_path / "ctkDICOM.sql", *statements)
+    with pytest.raises(DicomRefused) as caught:
+        read_database(path)
+    assert caught.value.code is Code.DATABASE_UNREADABLE
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_reading_ends_after_so_many_rows_and_after_so_much_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy: bool
+):
+    # Without keys the join of two short lists has no end in sight.
+    many = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3000)"
+    path = made_database(
+        tmp_path / "ctkDICOM.sql",
+        IMAGES,
+        SERIES,
+        f"INSERT INTO Images {many} SELECT '1.2', n, 'f', NULL FROM r",
+        f"INSERT INTO Series {many} SELECT '1.2', 'PT', '' FROM r",
+    )
+    if busy:
+        monkeypatch.setattr(database, "_LONGEST_READ_S", 0.0)
+    monkeypatch.setattr(database, "_MOST_ROWS", 5000)
+    before = path.read_bytes()
+    with pytest.raises(DicomRefused, match="takes over") as caught:
+        read_database(path)
+    assert caught.value.code is Code.DATABASE_UNREADABLE
+    assert path.read_bytes() == before
+
+
+def test_a_copy_that_finds_no_room_says_so(copied: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(database.shutil, "copyfile", full)
+    with locked(copied, "EXCLUSIVE"), pytest.raises(RunFailed) as caught:
+        read_database(copied)
+    assert caught.value.code is Code.OUTPUT
+    assert "temporary" in caught.value.message

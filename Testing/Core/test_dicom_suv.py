@@ -122,3 +122,44 @@ def test_refusals_carry_no_identity(tmp_path: Path):
         load_pet(tmp_path)
     assert "CANARY" not in str(caught.value)
     assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("slope", ["1e-12", "1e12", "1e34", "1e39", "1e300"])
+def test_a_scale_that_leads_to_impossible_values_is_refused(tmp_path: Path, slope: str):
+    made = pet_series(stored())
+    for item in made:
+        item.RescaleSlope = slope
+    write_series(made, tmp_path)
+    with pytest.raises(SuvRefused) as caught:
+        load_pet(tmp_path)
+    assert caught.value.code is Code.SUV_SCALE_FACTOR
+    assert "RescaleSlope" in caught.value.where
+
+
+def test_one_slice_beyond_belief_is_enough_and_so_is_a_negative_one(tmp_path: Path):
+    write_series(pet_series(stored(), [0.5, 0.5, 1e30, 0.5, 0.5]), tmp_path / "one")
+    values = np.zeros((5, 6, 5), np.int16)
+    values[2, 3, 3], values[1] = -30_000, 1
+    write_series(pet_series(values, 1e5), tmp_path / "negative")
+    for name in ("one", "negative"):
+        with pytest.raises(SuvRefused) as caught:
+            load_pet(tmp_path / name)
+        assert caught.value.code is Code.SUV_SCALE_FACTOR
+
+
+def test_a_hot_source_and_an_image_of_zeros_are_believed(tmp_path: Path):
+    hot = np.zeros((5, 6, 5), np.uint16)
+    write_series(pet_series(hot), tmp_path / "empty")
+    assert load_pet(tmp_path / "empty").volume.array.max() == 0  # whether there is anything to see is asked later
+    hot[2, 3, 3] = 60_000
+    write_series(pet_series(hot, 900.0), tmp_path / "hot")
+    assert 1e4 < load_pet(tmp_path / "hot").volume.array.max() < suv.LARGEST_SUV
+
+
+def test_padding_that_is_no_number_does_not_hide_the_peak():
+    padded = np.full((2, 3, 3), np.nan, np.float32)
+    padded[0, 1, 1] = 7.0
+    suv._require_possible(padded)
+    padded[1, 1, 1] = np.inf
+    with pytest.raises(SuvRefused):
+        suv._require_possible(padded)

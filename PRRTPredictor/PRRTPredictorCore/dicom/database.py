@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sqlite3
 import tempfile
@@ -13,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 from urllib.request import url2pathname
 
-from ..errors import Code, DicomRefused
+from ..errors import Code, DicomRefused, RunFailed
 
 DATABASE_NAME = "ctkDICOM.sql"
 _MAGIC = b"SQLite format 3\0"
@@ -21,11 +22,19 @@ _WAL_VERSION = 2  # bytes 18 and 19 of the file header (SQLite file format, sect
 _PATIENCE_S = 1.0
 _SNAPSHOT_ATTEMPTS = 5
 _SIDE_FILES = ("-journal", "-wal")
+_LONGEST_READ_S = 60.0
+_STEPS_BETWEEN_LOOKS = 100_000  # SQLite's virtual machine does some 10 million a second
+_MOST_ROWS = 2_000_000
+_READ_COLUMNS = {
+    "Series": {"SeriesInstanceUID", "Modality", "SeriesDescription"},
+    "Images": {"SeriesInstanceUID", "SOPInstanceUID", "Filename"},
+}
 _QUERY = """
     SELECT Series.SeriesInstanceUID, Series.Modality, Series.SeriesDescription, Images.Filename, Images.URL
     FROM Series LEFT JOIN Images ON Images.SeriesInstanceUID = Series.SeriesInstanceUID
     WHERE ?1 IS NULL OR Series.SeriesInstanceUID = ?1
     ORDER BY Series.SeriesInstanceUID, Images.Filename, Images.SOPInstanceUID
+    LIMIT ?2
 """
 _QUERY_BEFORE_URLS = _QUERY.replace("Images.URL", "NULL")
 
@@ -65,7 +74,8 @@ def read_database(path: Path, series_uid: str | None = None) -> tuple[DatabaseSe
     """List the series of a Slicer DICOM database (schema 0.8; older ones differ in nothing that is read here).
 
     The file is opened read-only. While another program holds it locked, or where reading it would make SQLite write
-    beside it (write-ahead log, unfinished transaction), a private copy is read instead.
+    beside it (write-ahead log, unfinished transaction), a private copy is read instead. Only tables are read, for a
+    bounded time and number of rows: a file made to harm cannot keep the reader busy or fill the memory.
 
     Parameters
     ----------
@@ -78,6 +88,8 @@ def read_database(path: Path, series_uid: str | None = None) -> tuple[DatabaseSe
     ------
     DicomRefused
         PATH_MISSING, DATABASE_UNREADABLE.
+    RunFailed
+        OUTPUT: no room for the private copy.
     """
     path = path / DATABASE_NAME if path.is_dir() else path
     if not path.is_file():
@@ -154,8 +166,7 @@ def _rows(path: Path, series_uid: str | None) -> list[_Row]:
         try:
             return _query(path, "ro", series_uid)
         except sqlite3.OperationalError as error:
-            if _is_foreign(error):
-                raise _unreadable(path) from error
+            _refuse_for_good(error, path)
         except sqlite3.DatabaseError as error:
             raise _unreadable(path) from error
     return _query_snapshot(path, series_uid)
@@ -165,16 +176,50 @@ def _query(path: Path, mode: str, series_uid: str | None) -> list[_Row]:
     uri = f"{path.resolve().as_uri()}?mode={mode}"
     with closing(sqlite3.connect(uri, uri=True, timeout=_PATIENCE_S)) as connection:
         connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
-        columns = {str(row[1]) for row in connection.execute("PRAGMA table_info(Images)")}
+        deadline = time.monotonic() + _LONGEST_READ_S
+        connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_BETWEEN_LOOKS)
+        columns = _columns(connection, path)
         query = _QUERY if "URL" in columns else _QUERY_BEFORE_URLS
-        return [
-            _Row(*("" if value is None else str(value) for value in row))
-            for row in connection.execute(query, (series_uid,))
-        ]
+        rows = connection.execute(query, (series_uid, _MOST_ROWS + 1)).fetchmany(_MOST_ROWS + 1)
+    if len(rows) > _MOST_ROWS:
+        raise _endless(path)
+    return [_Row(*("" if value is None else str(value) for value in row)) for row in rows]
 
 
-def _is_foreign(error: sqlite3.OperationalError) -> bool:
-    return any(words in str(error) for words in ("no such table", "no such column"))
+def _columns(connection: sqlite3.Connection, path: Path) -> set[str]:
+    """The columns of the table Images.
+
+    Views and generated columns, which Slicer has none of, can compute without end; neither is listed here.
+
+    Raises
+    ------
+    DicomRefused
+        DATABASE_UNREADABLE: the tables are not Slicer's.
+    """
+    tables = {str(row[0]) for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    found: dict[str, set[str]] = {}
+    for table, needed in _READ_COLUMNS.items():
+        found[table] = {str(row[1]) for row in connection.execute(f"PRAGMA table_info({table})")}
+        if table not in tables or not needed <= found[table]:
+            raise _unreadable(path)
+    return found["Images"]
+
+
+def _refuse_for_good(error: sqlite3.OperationalError, path: Path) -> None:
+    """Raise where trying again, or on a copy, would end the same way."""
+    if any(words in str(error) for words in ("no such table", "no such column")):
+        raise _unreadable(path) from error
+    if "interrupted" in str(error):
+        raise _endless(path) from error
+
+
+def _endless(path: Path) -> DicomRefused:
+    return DicomRefused(
+        Code.DATABASE_UNREADABLE,
+        f"The DICOM database lists over {_MOST_ROWS:,} images, or reading it takes over {_LONGEST_READ_S:g} s.",
+        where=path.name,
+        remedy="Index the folder of DICOM files itself, or a database with fewer studies.",
+    )
 
 
 def _file_header(path: Path) -> bytes:
@@ -215,10 +260,11 @@ def _query_snapshot(path: Path, series_uid: str | None) -> list[_Row]:
                     continue
                 return _query(copy, "rw", series_uid)
         except sqlite3.OperationalError as error:
-            if _is_foreign(error):
-                raise _unreadable(path) from error
+            _refuse_for_good(error, path)
             failure = error
         except (sqlite3.DatabaseError, OSError) as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise _no_room() from error
             failure = error
     raise DicomRefused(
         Code.DATABASE_UNREADABLE,
@@ -226,6 +272,14 @@ def _query_snapshot(path: Path, series_uid: str | None) -> list[_Row]:
         where=path.name,
         remedy="Wait until Slicer has finished importing, or close it; then try again.",
     ) from failure
+
+
+def _no_room() -> RunFailed:
+    return RunFailed(
+        Code.OUTPUT,
+        "The DICOM database is in use, and the temporary folder has no room for a private copy of it.",
+        remedy="Make room there, name another folder in the environment variable TMPDIR, or close Slicer.",
+    )
 
 
 def _copy_undisturbed(path: Path, copy: Path) -> bool:

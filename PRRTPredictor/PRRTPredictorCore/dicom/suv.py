@@ -26,6 +26,11 @@ from .suv_values import Headers, SeriesHeaders, element, refused
 from .suv_worthy import require_attenuation_corrected, require_pet
 from .values import number, text
 
+LARGEST_SUV = 1e5
+"""No voxel can show more: it would hold the whole dose of a 100 kg patient within one millilitre."""
+SMALLEST_PEAK_SUV = 1e-4
+"""No image can stay below: the mean over a body is near 1, and even noise and scatter are far above."""
+
 
 @dataclass(frozen=True, eq=False)
 class SuvScale:
@@ -65,7 +70,7 @@ def load_pet(source: Source, progress: Progress = silent) -> LoadedSeries:
     GeometryRefused
         BAD_GEOMETRY, DUPLICATE_SLICES, MISSING_SLICES, GANTRY_TILT.
     SuvRefused
-        As :func:`suv_scale`.
+        As :func:`suv_scale`; SUV_SCALE_FACTOR also where the scale leads to values that no patient can have.
     """
     scan = scan_series(source, "PT", progress)
     scale = suv_scale(scan.headers)
@@ -78,7 +83,7 @@ def pet_of_stack(stack: FrameStack, scale: SuvScale) -> LoadedSeries:
 
     Raises
     ------
-    GeometryRefused
+    GeometryRefused, SuvRefused
         As :func:`load_pet`.
     """
     return _in_suv(stack, scale, scale.factors)
@@ -86,6 +91,7 @@ def pet_of_stack(stack: FrameStack, scale: SuvScale) -> LoadedSeries:
 
 def _in_suv(stack: FrameStack, scale: SuvScale, factors: NDArray[np.float64] | None) -> LoadedSeries:
     volume, resampled = to_volume(stack, "PT", "SUVbw", factors)
+    _require_possible(volume.array)
     return replace(loaded_series(volume, stack.headers[0], scale.notices + resampled), suv=scale.report)
 
 
@@ -134,6 +140,19 @@ def suv_scale(headers: Sequence[Dataset]) -> SuvScale:
         manufacturer=text(headers[0], "Manufacturer"),
     )
     return SuvScale(factors, report, found.notices + tracer_notices(tracer))
+
+
+def _require_possible(suv: NDArray[np.float32]) -> None:
+    """Refuse values that prove the scale wrong; an image of zeros is left to those who ask for something to see."""
+    peak = float(np.fmax.reduce(suv, axis=None))  # NaN, as some scanners pad, tells nothing of the scale
+    if max(peak, -float(np.fmin.reduce(suv, axis=None))) <= LARGEST_SUV and not 0 < peak < SMALLEST_PEAK_SUV:
+        return
+    raise refused(
+        Code.SUV_SCALE_FACTOR,
+        "The header leads to SUVs that no patient can have.",
+        element("RescaleSlope"),
+        "Export the original series from the scanner; a later tool may have rescaled this one.",
+    )
 
 
 def _require_rescale(headers: Headers) -> None:
