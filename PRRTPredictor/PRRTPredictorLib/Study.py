@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from PRRTPredictorCore.dicom.decoding import can_decode
+from PRRTPredictorCore.dicom.flat import flat_headers
 from PRRTPredictorCore.dicom.frames import FrameStack, decode
-from PRRTPredictorCore.dicom.headers import flat_headers, open_file
+from PRRTPredictorCore.dicom.headers import open_file
 from PRRTPredictorCore.dicom.scan import SeriesScan, scan_series, series_name
 from PRRTPredictorCore.dicom.series import check_geometry, ct_of_stack, loaded_series, require_hounsfield
 from PRRTPredictorCore.dicom.suv import pet_of_stack, suv_scale

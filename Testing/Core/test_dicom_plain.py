@@ -19,7 +19,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.tag import Tag
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless
 
-from PRRTPredictorCore.dicom import decoding, swift
+from PRRTPredictorCore.dicom import decoding, pixel_source, swift
 from PRRTPredictorCore.dicom.decoding import stored_frames
 from PRRTPredictorCore.dicom.frames import read_frames, scan_series
 from PRRTPredictorCore.dicom.headers import without_warnings
@@ -205,7 +205,7 @@ def test_without_imagecodecs_the_same_comes_from_pydicom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syntax: str
 ) -> None:
     compressed(tmp_path, syntax)
-    monkeypatch.setattr(decoding, "has_swift_decoder", lambda syntax: False)
+    monkeypatch.setattr(pixel_source, "has_swift_decoder", lambda syntax: False)
     assert not scan_series(tmp_path, "CT").places[0].source.can_share_time
     np.testing.assert_array_equal(read_frames(tmp_path, "CT").values, CT - 1024)
 
@@ -216,7 +216,7 @@ def test_real_compressed_slices_are_what_pydicom_decodes(name: str, monkeypatch:
     source = read_source(path)
     (swiftly,) = stored_frames(source)
     assert decoded(path, source) is not None
-    monkeypatch.setattr(decoding, "has_swift_decoder", lambda syntax: False)
+    monkeypatch.setattr(pixel_source, "has_swift_decoder", lambda syntax: False)
     (slowly,) = stored_frames(source)
     assert swiftly.dtype == slowly.dtype
     np.testing.assert_array_equal(swiftly, slowly)

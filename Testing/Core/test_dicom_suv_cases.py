@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from scipy.integrate import trapezoid
 
-from PRRTPredictorCore.dicom.headers import flat_headers
+from PRRTPredictorCore.dicom.flat import flat_headers
 from PRRTPredictorCore.dicom.suv import SuvScale, suv_scale
 from PRRTPredictorCore.dicom.suv_body import Body, to_body_weight
 from PRRTPredictorCore.dicom.suv_times import mean_activity_time_s

@@ -1,94 +1,37 @@
-"""Stored pixel values: where they lie in a file, whether they are all there, and how they are decoded.
+"""Stored pixel values: where they lie in a file, whether they are all there, and how they are read.
 
-Native pixels are read straight from their place in the file; compressed ones go through :mod:`.swift` where they can,
-else through pydicom's decoders (gdcm, pyjpegls, pylibjpeg-openjpeg, pillow), and the JPEG processes that pydicom leaves
-out through GDCM itself. What a header announces is held against the bytes that are there before memory is asked for.
+Native pixels are read straight from their place in the file, deflated ones as they are inflated, compressed ones by
+:mod:`.compressed`. What a header announces is held against the bytes that are there before memory is asked for.
 """
 
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEGExtended12Bit,
-)
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from ..errors import Code, DicomRefused
-from .headers import DicomFile, frame_count, shown, truncated
-from .swift import has_swift_decoder, swift_frame
-from .values import HEADER_ERRORS, number, text
+from .bounds import LARGEST_DEFLATION, InflatedFile
+from .compressed import can_decode, compressed_frames
+from .flat import frame_count
+from .headers import DicomFile, truncated
+from .pixel_source import NATIVE, PixelSource, unreadable
+from .values import number, text, value_of
 
-_NATIVE: dict[str, str] = {ImplicitVRLittleEndian: "<", ExplicitVRLittleEndian: "<", ExplicitVRBigEndian: ">"}
-_JPEG_BY_GDCM = frozenset(
-    {
-        str(JPEGExtended12Bit),  # process 2 and 4, of which pydicom decodes the 8-bit form only
-        "1.2.840.10008.1.2.4.53",  # process 6 and 8, retired
-        "1.2.840.10008.1.2.4.55",  # process 10 and 12, retired
-    }
-)
+__all__ = ["PixelSource", "can_decode", "locate_pixels", "refuse_announced_frames", "stored_frames"]
+
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _LARGEST_SIDE = 8192  # rows or columns; scanners write up to 2048
 _LARGEST_COMPRESSION = 5000  # an empty 512 x 512 slice in JPEG 2000 reaches about 4000
-_DECODER_ERRORS = (*HEADER_ERRORS, RuntimeError, MemoryError)
-
-
-@dataclass(frozen=True)
-class PixelSource:
-    """The pixel data of one file, checked against the file's size.
-
-    Attributes
-    ----------
-    offset : int or None
-        Byte of the first pixel for native data; None where the data must be decoded.
-    bits_stored, high_bit : int
-        As in (0028,0101) and (0028,0102).
-    fragments_at : int or None
-        Byte of the first item of compressed data; None where the data are native or deflated.
-    signed : bool
-        Pixel Representation (0028,0103) is 1.
-    """
-
-    path: Path
-    transfer_syntax: str
-    frames: int
-    rows: int
-    columns: int
-    bits_allocated: int
-    bits_stored: int
-    high_bit: int
-    signed: bool
-    offset: int | None
-    fragments_at: int | None = None
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the stored values, with the file's byte order."""
-        order = _NATIVE.get(self.transfer_syntax, "=")
-        return np.dtype(f"{order}{'i' if self.signed else 'u'}{self.bits_allocated // 8}")
-
-    @property
-    def frame_bytes(self) -> int:
-        """Decoded bytes of one frame."""
-        return self.rows * self.columns * self.bits_allocated // 8
-
-    @property
-    def can_share_time(self) -> bool:
-        """Whether other files can be decoded in other threads meanwhile: Python's lock is let go."""
-        return self.offset is not None or (self.frames == 1 and has_swift_decoder(self.transfer_syntax))
+_FRAGMENT_BYTES = 8  # the tag and length of the item that every compressed frame needs
+_PADDING_BYTES = 128  # some writers fill the pixel data up
 
 
 def locate_pixels(file: DicomFile) -> PixelSource:
@@ -106,6 +49,9 @@ def locate_pixels(file: DicomFile) -> PixelSource:
         _positive(header, keyword, path) for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored")
     )
     high_bit = number(header, "HighBit")
+    sign = number(header, "PixelRepresentation")
+    if sign not in (0.0, 1.0):
+        raise unreadable(path, "The header does not tell whether the pixel values are signed.")
     source = PixelSource(
         path=path,
         transfer_syntax=syntax,
@@ -115,24 +61,45 @@ def locate_pixels(file: DicomFile) -> PixelSource:
         bits_allocated=bits_allocated,
         bits_stored=bits_stored,
         high_bit=bits_stored - 1 if high_bit is None else int(high_bit),
-        signed=number(header, "PixelRepresentation") == 1,
+        signed=sign == 1,
         offset=None,
+        deflated_at=file.deflated_at,
+        extended_offsets=_extended_offsets(header),
     )
     _check_kind(source, header)
-    if syntax == DeflatedExplicitVRLittleEndian:
-        _check_compression(source, file.size)
-        return source
     value_offset, length = _pixel_element(file)
-    if syntax not in _NATIVE:
+    if syntax not in NATIVE:
         if length != _UNDEFINED_LENGTH:
-            raise _unreadable(path, "The pixel data are announced as compressed, but not stored so.")
+            raise unreadable(path, "The pixel data are announced as compressed, but not stored so.")
         _check_compression(source, file.size - value_offset)
         return replace(source, fragments_at=value_offset)
     needed = source.frame_bytes * source.frames
-    available = min(length, file.size - value_offset)
+    most = file.size - value_offset if file.deflated_at is None else LARGEST_DEFLATION * file.size
+    available = min(length, most)
     if length == _UNDEFINED_LENGTH or available < needed:
         raise truncated(path, f"The file holds {max(available, 0)} of {needed} bytes of pixel data.")
+    if length > needed + _PADDING_BYTES:
+        raise unreadable(path, "The file holds more pixels than its header announces.")
     return replace(source, offset=value_offset)
+
+
+def refuse_announced_frames(file: DicomFile) -> None:
+    """Refuse a multi-frame file that is too small for its frames, before each of them is given a header.
+
+    Raises
+    ------
+    DicomRefused
+        TRUNCATED.
+    """
+    frames = frame_count(file.header)
+    if frames < 2:
+        return
+    bits = number(file.header, "BitsAllocated") or 0.0
+    native_bytes = (number(file.header, "Rows") or 0.0) * (number(file.header, "Columns") or 0.0) * bits / 8
+    is_native = (file.transfer_syntax or ImplicitVRLittleEndian) in NATIVE
+    needed = frames * (max(native_bytes, 1.0) if is_native else _FRAGMENT_BYTES)
+    if needed > file.size * (1 if file.deflated_at is None else LARGEST_DEFLATION):
+        raise truncated(file.path, f"The file is too small for the {frames} frames that it announces.")
 
 
 def stored_frames(source: PixelSource) -> Iterator[NDArray[Any]]:
@@ -148,37 +115,17 @@ def stored_frames(source: PixelSource) -> Iterator[NDArray[Any]]:
     DicomRefused
         TRUNCATED, UNREADABLE_PIXELS.
     """
-    frames = _native_frames(source) if source.offset is not None else _decoded_frames(source)
+    frames = _native_frames(source) if source.offset is not None else compressed_frames(source)
     count = 0
     for frame in frames:
         if frame.shape != (source.rows, source.columns):
-            raise _unreadable(source.path, "The decoded image has another size than the header announces.")
+            raise unreadable(source.path, "The decoded image has another size than the header announces.")
         count += 1
         if count > source.frames:
-            raise _unreadable(source.path, "The file holds more frames than its header announces.")
+            raise unreadable(source.path, "The file holds more frames than its header announces.")
         yield _stored_bits(frame, source)
     if count != source.frames:
         raise truncated(source.path, f"The file holds {count} of {source.frames} frames.")
-
-
-def can_decode(source: PixelSource) -> bool:
-    """Whether the decoder that a file's transfer syntax needs is installed."""
-    if source.offset is not None or source.transfer_syntax == DeflatedExplicitVRLittleEndian:
-        return True
-    if source.transfer_syntax in _JPEG_BY_GDCM and source.bits_stored > 8:
-        return _has_gdcm()
-    try:
-        return bool(get_decoder(UID(source.transfer_syntax)).is_available)
-    except NotImplementedError:
-        return False
-
-
-def _has_gdcm() -> bool:
-    try:
-        import gdcm  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 # --- checks -----------------------------------------------------------------------------------------------------------
@@ -187,7 +134,7 @@ def _has_gdcm() -> bool:
 def _positive(header: Dataset, keyword: str, path: Path) -> int:
     value = number(header, keyword)
     if value is None or value < 1 or value != int(value):
-        raise _unreadable(path, f"The header lacks a usable {keyword}.")
+        raise unreadable(path, f"The header lacks a usable {keyword}.")
     return int(value)
 
 
@@ -195,20 +142,26 @@ def _check_kind(source: PixelSource, header: Dataset) -> None:
     photometric = text(header, "PhotometricInterpretation") or "MONOCHROME2"
     # MONOCHROME1 concerns the display alone; the measured values are the same.
     if number(header, "SamplesPerPixel") not in (None, 1.0) or not photometric.startswith("MONOCHROME"):
-        raise _unreadable(
-            source.path, "The image is in colour.", "Choose the series of measured values, not a picture."
-        )
+        raise unreadable(source.path, "The image is in colour.", "Choose the series of measured values, not a picture.")
     if source.bits_allocated not in (8, 16, 32) or not (
         source.bits_stored <= source.high_bit + 1 <= source.bits_allocated
     ):
-        raise _unreadable(source.path, "The header describes an impossible pixel format (bits allocated and stored).")
+        raise unreadable(source.path, "The header describes an impossible pixel format (bits allocated and stored).")
     if source.frames < 1 or max(source.rows, source.columns) > _LARGEST_SIDE:
-        raise _unreadable(source.path, "The header announces an absurd image size.")
+        raise unreadable(source.path, "The header announces an absurd image size.")
 
 
 def _check_compression(source: PixelSource, stored_bytes: int) -> None:
-    if source.frame_bytes * source.frames > _LARGEST_COMPRESSION * max(stored_bytes, 0):
+    if (
+        source.frame_bytes * source.frames > _LARGEST_COMPRESSION * max(stored_bytes, 0)
+        or source.frames * _FRAGMENT_BYTES > stored_bytes
+    ):
         raise truncated(source.path, "The compressed pixel data are too short for the announced image size.")
+
+
+def _extended_offsets(header: Dataset) -> tuple[bytes, bytes] | None:
+    offsets, lengths = (value_of(header, f"ExtendedOffsetTable{tail}") for tail in ("", "Lengths"))
+    return (offsets, lengths) if isinstance(offsets, bytes) and isinstance(lengths, bytes) else None
 
 
 def _pixel_element(file: DicomFile) -> tuple[int, int]:
@@ -220,77 +173,36 @@ def _pixel_element(file: DicomFile) -> tuple[int, int]:
     tag = struct.unpack(f"{order}HH", start[:4])
     if tag != (0x7FE0, 0x0010):
         if tag[0] == 0x7FE0:
-            raise _unreadable(file.path, "The pixels are floating-point numbers, which no CT or PET image may hold.")
+            raise unreadable(file.path, "The pixels are floating-point numbers, which no CT or PET image may hold.")
         raise truncated(file.path, "The file ends before its pixel data.")
     if start[4:6] in (b"OW", b"OB", b"UN"):
         return file.pixel_offset + 12, int(struct.unpack(f"{order}I", start[8:12])[0])
     return file.pixel_offset + 8, int(struct.unpack(f"{order}I", start[4:8])[0])
 
 
-def _unreadable(path: Path, message: str, remedy: str = "Export the series again, uncompressed.") -> DicomRefused:
-    return DicomRefused(Code.UNREADABLE_PIXELS, message, where=shown(path), remedy=remedy)
-
-
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
 def _native_frames(source: PixelSource) -> Iterator[NDArray[Any]]:
+    start = source.offset or 0
     try:
-        with source.path.open("rb") as stream:
-            stream.seek(source.offset or 0)
+        with source.path.open("rb") as file:
+            stream: Any = file
+            if source.deflated_at is not None:
+                file.seek(source.deflated_at)
+                stream = InflatedFile(file, start + source.frame_bytes * source.frames)
+            stream.seek(start)
             for _ in range(source.frames):
                 values = np.empty((source.rows, source.columns), source.dtype)
                 if stream.readinto(values.view(np.uint8).data) != values.nbytes:
                     raise truncated(source.path, "The file ends before its pixel data do.")
                 yield values
+    except zlib.error as error:
+        raise truncated(source.path, "The deflated data set is damaged or ends too early.") from error
     except OSError as error:
-        raise _unreadable(
+        raise unreadable(
             source.path, "The file can no longer be read.", "Check the disk or network folder it lies on."
         ) from error
-
-
-def _decoded_frames(source: PixelSource) -> Iterator[NDArray[Any]]:
-    if source.can_share_time and source.fragments_at is not None:
-        swift = swift_frame(
-            source.path, source.fragments_at, source.transfer_syntax, (source.rows, source.columns), source.dtype
-        )
-        if swift is not None:
-            yield swift
-            return
-    try:
-        dataset = dcmread(source.path)
-        if "PixelData" not in dataset:
-            raise truncated(source.path, "The file ends before its pixel data do.")
-        if source.transfer_syntax in _JPEG_BY_GDCM and source.bits_stored > 8:
-            yield from _frames_by_gdcm(source)
-            return
-        decoder = get_decoder(UID(source.transfer_syntax))
-        # CharLS by way of pyjpegls takes two thirds of the time that it takes by way of GDCM.
-        plugin = "pyjpegls" if "pyjpegls" in decoder.available_plugins else ""
-        for frame, _ in decoder.iter_array(dataset, raw=True, decoding_plugin=plugin):
-            yield frame
-    except _DECODER_ERRORS as error:
-        raise _unreadable(
-            source.path,
-            "The pixel data cannot be decoded: they are damaged, or the decoder for their transfer syntax "
-            f"({source.transfer_syntax}) is not installed.",
-            "Install python-gdcm, pyjpegls, pylibjpeg-openjpeg and pillow, or export the series uncompressed.",
-        ) from error
-
-
-def _frames_by_gdcm(source: PixelSource) -> Iterator[NDArray[Any]]:
-    import gdcm
-
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(source.path))
-    if not reader.Read():
-        raise RuntimeError("GDCM cannot read the file")
-    image = reader.GetImage()
-    size = image.GetPixelFormat().GetBitsAllocated() // 8
-    kind = "i" if image.GetPixelFormat().GetPixelRepresentation() else "u"
-    # GDCM hands its bytes over as text.
-    values = np.frombuffer(image.GetBuffer().encode("utf-8", "surrogateescape"), dtype=f"{kind}{size}")
-    yield from values.reshape(source.frames, source.rows, source.columns)
 
 
 def _stored_bits(frame: NDArray[Any], source: PixelSource) -> NDArray[Any]:

@@ -21,13 +21,16 @@ from ..errors import Code, DicomRefused
 from ..progress import Progress, silent
 from ..records import MODALITY_NAMES, Modality
 from .decoding import stored_frames
-from .headers import files_of, flat_headers, open_files, shown, without_warnings
+from .flat import flat_headers
+from .headers import files_of, open_files, shown, without_warnings
 from .scan import FramePlace, SeriesScan, Source, scan_series
 from .values import number
 
 __all__ = ["FrameStack", "SeriesScan", "Source", "decode", "read_frames", "read_headers", "scan_series"]
 
 _INT16 = np.iinfo(np.int16)
+_LARGEST_HU = 1e6
+"""Beyond any material; a slope or intercept that leads there is damaged."""
 _BATCH = 8  # files that a thread takes at a time
 
 
@@ -94,11 +97,11 @@ def decode(
     DicomRefused
         TRUNCATED, UNREADABLE_PIXELS (also for a slice without Rescale Slope and Intercept: its values have no unit).
     """
-    rescales = [_rescale(place) for place in scan.places]
+    rescales = [_rescale(place, scan.modality) for place in scan.places]
     whole = (
         factors is None
         and scan.modality == "CT"
-        and all(slope == 1 and intercept == int(intercept) and abs(intercept) < 2**31 for slope, intercept in rescales)
+        and all(slope == 1 and intercept == int(intercept) for slope, intercept in rescales)
     )
     first = scan.places[0].source
     values = np.empty((len(scan.places), first.rows, first.columns), np.int16 if whole else np.float32)
@@ -108,6 +111,8 @@ def decode(
             _rescale_into(values[k], stored, *rescales[k])
             if factors is not None:
                 values[k] *= np.float32(factors[k])
+            if scan.modality == "CT" and not whole:
+                _require_possible_hu(values[k], scan.places[k])
 
     by_file = _slices_by_file(scan)
     # Decoders that hold Python's lock would only get in each other's way.
@@ -148,7 +153,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _rescale(place: FramePlace) -> tuple[float, float]:
+def _rescale(place: FramePlace, modality: Modality) -> tuple[float, float]:
     slope, intercept = number(place.header, "RescaleSlope"), number(place.header, "RescaleIntercept")
     if slope is None or intercept is None or slope == 0:
         raise DicomRefused(
@@ -157,7 +162,24 @@ def _rescale(place: FramePlace) -> tuple[float, float]:
             where=shown(place.source.path),
             remedy="Export the original series; both are mandatory in CT and PET images.",
         )
+    if modality == "CT" and abs(intercept) > _LARGEST_HU:
+        raise _impossible(place)
     return slope, intercept
+
+
+def _require_possible_hu(values: NDArray[Any], place: FramePlace) -> None:
+    """Refuse a slice with a value that is not finite or beyond any material."""
+    if not (-_LARGEST_HU <= values.min() and values.max() <= _LARGEST_HU):
+        raise _impossible(place)
+
+
+def _impossible(place: FramePlace) -> DicomRefused:
+    return DicomRefused(
+        Code.UNREADABLE_PIXELS,
+        "Rescale Slope and Rescale Intercept lead to impossible values.",
+        where=shown(place.source.path),
+        remedy="Export the original series; this header is damaged.",
+    )
 
 
 def _rescale_into(out: NDArray[Any], stored: NDArray[Any], slope: float, intercept: float) -> None:

@@ -16,6 +16,10 @@ from ..errors import Code, GeometryRefused
 
 EVEN_TOLERANCE = 0.1  # of the spacing
 LARGEST_STEP = 1.5  # of the median step
+FARTHEST_MM = 1e5
+"""Coordinates beyond these lie in no scanner."""
+SPACINGS_MM = (1e-3, 1e3)
+"""Distances of neighbouring pixels or slices that a scanner can have."""
 _NORM_TOLERANCE = 1e-2  # of a direction's length from 1
 _RIGHT_ANGLE_TOLERANCE = 2e-3  # cosine of row and column: directions written with three decimals may make 1.7e-3
 SAME_POSITION_MM = 1e-3
@@ -43,6 +47,16 @@ class SliceGrid:
     step_mm: float
     sampling: Vector | None
     steps_mm: tuple[float, float, float]
+
+
+def is_possible_position(position_mm: tuple[float, ...]) -> bool:
+    """Whether a scanner can be there; a damaged header may put it beyond what the arithmetic can hold."""
+    return max(map(abs, position_mm)) <= FARTHEST_MM
+
+
+def is_possible_spacing(spacing_mm: tuple[float, ...]) -> bool:
+    """Whether neighbouring pixels or slices can be that far apart."""
+    return SPACINGS_MM[0] <= min(spacing_mm) and max(spacing_mm) <= SPACINGS_MM[1]
 
 
 def orthonormal(orientation: tuple[float, ...] | None) -> tuple[Vector, Vector]:
@@ -126,6 +140,8 @@ def even_grid(
             remedy="Remove the copies, or export one reconstruction of one acquisition.",
         )
     median = float(np.median(steps))
+    if not is_possible_spacing((float(steps.max()),)):
+        raise _bad(f"Neighbouring slices are {steps.max():.0f} mm apart.", where)
     if steps.max() > LARGEST_STEP * median:
         gap = int(np.argmax(steps))
         raise GeometryRefused(

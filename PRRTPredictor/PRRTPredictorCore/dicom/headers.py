@@ -1,32 +1,27 @@
-"""DICOM headers: files opened without their pixels, multi-frame headers flattened."""
+"""DICOM headers: the files of a source found, and opened without their pixels."""
 
 from __future__ import annotations
 
 import os
-import re
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from pydicom import dcmread
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
-from pydicom.sequence import Sequence as DicomSequence
-from pydicom.tag import BaseTag, Tag
+from pydicom.filereader import read_dataset
 
 from ..errors import Code, DicomRefused
 from ..progress import Progress, silent
-from .plain import HEADER_BYTES, plain_header
-from .values import HEADER_ERRORS, items, number, text
+from .bounds import LARGEST_INFLATED_HEADER, LARGEST_VALUE, BoundedFile, InflatedFile
+from .plain import HEADER_BYTES, PIXEL_ELEMENTS, deflated_meta, plain_header
+from .values import HEADER_ERRORS, text
 
-_SHARED_GROUPS = Tag("SharedFunctionalGroupsSequence")
-_PER_FRAME_GROUPS = Tag("PerFrameFunctionalGroupsSequence")
-_UNASSIGNED = (Tag("UnassignedSharedConvertedAttributesSequence"), Tag("UnassignedPerFrameConvertedAttributesSequence"))
-_KEPT_WHOLE = (Tag("RealWorldValueMappingSequence"), Tag("ConversionSourceAttributesSequence"))
-_MOST_FRAMES = 65_536
 _DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 _PREAMBLE_BYTES = 132
 
@@ -40,12 +35,14 @@ class DicomFile:
     header : Dataset
         Everything before the pixel data, as written (functional groups not yet flattened).
     pixel_offset : int
-        Byte at which the pixel data element starts; the file's size when there is none. Without meaning for a
-        deflated transfer syntax, as is ``pixel_element``.
+        Byte at which the pixel data element starts, within the inflated data set where that is deflated; the end when
+        there is none.
     pixel_element : bytes
         The first twelve bytes of that element: its tag, VR and length.
     size : int
         Bytes in the file.
+    deflated_at : int or None
+        Byte at which a deflated data set starts; None where it is not deflated.
     """
 
     path: Path
@@ -53,6 +50,7 @@ class DicomFile:
     pixel_offset: int
     pixel_element: bytes
     size: int
+    deflated_at: int | None = None
 
     @property
     def transfer_syntax(self) -> str:
@@ -65,9 +63,6 @@ class DicomFile:
         """SOP Class UID, from the file meta information where the data set was cut before it."""
         meta = getattr(self.header, "file_meta", None)
         return text(self.header, "SOPClassUID") or ("" if meta is None else text(meta, "MediaStorageSOPClassUID"))
-
-
-# --- opening ----------------------------------------------------------------------------------------------------------
 
 
 def files_of(source: Path | str | Sequence[Path]) -> tuple[Path, ...]:
@@ -150,8 +145,11 @@ def open_file(path: Path) -> DicomFile | None:
             if plain is not None:
                 header, offset = plain
                 return DicomFile(path, header, offset, start[offset : offset + 12], size)
+            if (meta := deflated_meta(start)) is not None:
+                return _deflated(path, file, size, *meta)
             file.seek(0)
-            header = dcmread(file, stop_before_pixels=True)
+            bounded: Any = BoundedFile(file, size)
+            header = dcmread(bounded, stop_before_pixels=True, defer_size=LARGEST_VALUE)
             return DicomFile(path, header, file.tell(), file.read(12), size)
     except InvalidDicomError as error:
         if not _claims_to_be_dicom(path):
@@ -178,6 +176,15 @@ def open_file(path: Path) -> DicomFile | None:
             where=shown(path),
             remedy="Copy or export this file again from the archive.",
         ) from error
+
+
+def _deflated(path: Path, file: BinaryIO, size: int, meta: FileMetaDataset, deflated_at: int) -> DicomFile:
+    """Read the header of a deflated data set, inflating no more of it; pydicom would inflate it whole."""
+    file.seek(deflated_at)
+    inflated: Any = InflatedFile(file, LARGEST_INFLATED_HEADER)
+    header = read_dataset(inflated, False, True, stop_when=lambda tag, vr, length: tag in PIXEL_ELEMENTS)
+    header.file_meta = meta
+    return DicomFile(path, header, inflated.tell(), inflated.read(12), size, deflated_at)
 
 
 def open_files(files: Sequence[Path], progress: Progress = silent, stage: str = "headers") -> Iterator[DicomFile]:
@@ -216,89 +223,3 @@ def _missing(path: Path) -> DicomRefused:
         where=shown(path),
         remedy="Check the spelling and whether the disk is mounted.",
     )
-
-
-# --- flattening -------------------------------------------------------------------------------------------------------
-
-
-def frame_count(header: Dataset) -> int:
-    """Number of Frames (0028,0008); 1 where the file leaves it out."""
-    count = number(header, "NumberOfFrames")
-    return 1 if count is None else int(count)
-
-
-def flat_headers(header: Dataset) -> tuple[Dataset, ...]:
-    """Give every frame a header of its own that reads like one of a classic single-frame file.
-
-    A header without functional groups comes back as it is, once a frame. Otherwise shared and then per-frame groups
-    (PS3.3 section C.7.6.16), the unassigned attributes of legacy-converted objects first, are laid over the root's
-    attributes. Frame-wise names are copied to their classic ones where these are absent: Frame Acquisition DateTime
-    to Acquisition Date and Time, Frame Acquisition Duration to Actual Frame Duration, Frame Type to Image Type.
-
-    Returns
-    -------
-    tuple of Dataset, one a frame, in stored order
-    """
-    frames = max(frame_count(header), 1)
-    if frames > _MOST_FRAMES:
-        raise DicomRefused(
-            Code.BAD_GEOMETRY,
-            f"The header announces {frames} frames.",
-            remedy="Export the series again; this multi-frame object is damaged.",
-        )
-    if _SHARED_GROUPS not in header and _PER_FRAME_GROUPS not in header:
-        return (header,) * frames
-    root = Dataset()
-    _copy(header, root, header.keys() - {_SHARED_GROUPS, _PER_FRAME_GROUPS})
-    for group in items(header, "SharedFunctionalGroupsSequence")[:1]:
-        _overlay(root, group)
-    groups = items(header, "PerFrameFunctionalGroupsSequence")
-    if len(groups) not in (0, frames):
-        raise DicomRefused(
-            Code.BAD_GEOMETRY,
-            f"The multi-frame header describes {len(groups)} frames, but {frames} are announced.",
-            remedy="Export the series again; this multi-frame object contradicts itself.",
-        )
-    if not groups:
-        _add_classic_names(root)
-        return (root,) * frames
-    flat = []
-    for group in groups:
-        frame = Dataset()
-        frame.update(root)
-        _overlay(frame, group)
-        _add_classic_names(frame)
-        flat.append(frame)
-    return tuple(flat)
-
-
-def _overlay(target: Dataset, group: Dataset) -> None:
-    unassigned_first = sorted(group.keys(), key=lambda tag: tag not in _UNASSIGNED)
-    for tag in unassigned_first:
-        try:
-            value = group[tag].value
-        except HEADER_ERRORS:
-            continue
-        if not isinstance(value, DicomSequence) or len(value) != 1 or tag.is_private or tag in _KEPT_WHOLE:
-            _copy(group, target, (tag,))
-        else:
-            _copy(value[0], target, value[0].keys())
-
-
-def _copy(source: Dataset, target: Dataset, tags: Iterable[BaseTag]) -> None:
-    """Copy elements as they were read, leaving behind those that cannot be."""
-    for tag in tuple(tags):
-        with suppress(*HEADER_ERRORS):
-            target[tag] = source.get_item(tag)
-
-
-def _add_classic_names(frame: Dataset) -> None:
-    moment = text(frame, "FrameAcquisitionDateTime") or text(frame, "AcquisitionDateTime")
-    digits = re.match(r"(\d{8})(\d{2,6}(?:\.\d{1,6})?)", moment)
-    if digits and not text(frame, "AcquisitionTime"):
-        frame.AcquisitionDate, frame.AcquisitionTime = digits.groups()
-    duration = number(frame, "FrameAcquisitionDuration")
-    if duration is not None and number(frame, "ActualFrameDuration") is None:
-        frame.ActualFrameDuration = str(round(duration))
-    if "FrameType" in frame:
-        frame.ImageType = frame.FrameType

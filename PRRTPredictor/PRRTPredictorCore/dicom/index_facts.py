@@ -14,7 +14,10 @@ from pydicom.dataset import Dataset
 from ..errors import DicomRefused
 from ..progress import Progress, silent
 from ..records import LeftOut, SeriesRecord
-from .headers import DicomFile, flat_headers, open_file
+from .decoding import refuse_announced_frames
+from .flat import flat_headers
+from .geometry import is_possible_position, is_possible_spacing
+from .headers import DicomFile, open_file
 from .scan import refuse_cut
 from .suv_clock import acquisition_moments, parse_time
 from .values import day, numbers, text
@@ -118,6 +121,7 @@ def gather(files: Sequence[Path], progress: Progress = silent) -> Gathered:
             if file is None or file.sop_class == _MEDIA_DIRECTORY:
                 continue
             refuse_cut(file)
+            refuse_announced_frames(file)
             headers = flat_headers(file.header)
         except DicomRefused as error:
             damaged.append(LeftOut("", error.code.value, f"{path.name}: {error.message}"))
@@ -148,7 +152,7 @@ def _add(series: _Gathering, file: DicomFile, headers: Sequence[Dataset], words:
     series.paths.append(file.path.absolute())
     series.words |= words
     series.slices += len(headers)
-    for header in headers:
+    for header in {id(header): header for header in headers}.values():  # frames without functional groups share one
         _place(series, header)
     moment = _acquired(headers[0])
     if moment is not None and (series.acquired is None or moment < series.acquired):
@@ -160,7 +164,14 @@ def _place(series: _Gathering, header: Dataset) -> None:
     orientation = numbers(header, "ImageOrientationPatient", 6)
     spacing = numbers(header, "PixelSpacing", 2)
     size = (numbers(header, "Rows", 1), numbers(header, "Columns", 1))
-    if position is None or orientation is None or spacing is None or size[0] is None or size[1] is None:
+    if (
+        position is None
+        or orientation is None
+        or spacing is None
+        or size[0] is None
+        or size[1] is None
+        or not (is_possible_position(position) and is_possible_spacing(spacing))
+    ):
         series.unplaced += 1
         return
     row, column = np.array(orientation[:3]), np.array(orientation[3:])

@@ -33,7 +33,8 @@ HEADER_BYTES = 65_536
 _META_STARTS = 132
 _MAGIC = b"DICM"
 _META_ENDS = 0x0003_0000
-_PIXEL_ELEMENTS = frozenset({0x7FE0_0008, 0x7FE0_0009, 0x7FE0_0010})
+PIXEL_ELEMENTS = frozenset({0x7FE0_0008, 0x7FE0_0009, 0x7FE0_0010})
+"""Tags of the elements that hold pixels; a header ends before them."""
 _PIXEL_HEAD = 12
 """Bytes of the tag, VR and length of the pixel data, at least as many as those of any other element."""
 _CHARACTER_SET = BaseTag(0x0008_0005)
@@ -93,6 +94,24 @@ def plain_header(head: bytes) -> tuple[Dataset, int] | None:
     return header, offset
 
 
+def deflated_meta(head: bytes) -> tuple[FileMetaDataset, int] | None:
+    """File meta information of a file whose data set is deflated, and where that starts; None for any other file.
+
+    Parameters
+    ----------
+    head : bytes
+        As for :func:`plain_header`.
+    """
+    if head[_META_STARTS - len(_MAGIC) : _META_STARTS] != _MAGIC:
+        return None
+    try:
+        elements, offset = _elements(head, _META_STARTS, False, _META_ENDS)
+        meta = FileMetaDataset(elements)
+    except (_NotPlainError, *HEADER_ERRORS):
+        return None
+    return (meta, offset) if text(meta, "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian else None
+
+
 def _is_little_endian(syntax: str) -> bool:
     """Whether a transfer syntax is known to lay elements out in little endian, not deflated."""
     if syntax in (DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, _DEFLATED_WITHIN):
@@ -107,7 +126,7 @@ def _elements(head: bytes, offset: int, is_implicit: bool, ends_at: int | None) 
     while offset <= limit:
         group, number, written_vr, length = _EXPLICIT(head, offset)
         place = group << 16 | number
-        if (place >= ends_at) if ends_at else (place in _PIXEL_ELEMENTS):
+        if (place >= ends_at) if ends_at else (place in PIXEL_ELEMENTS):
             return elements, offset
         if place <= last:
             raise _NotPlainError

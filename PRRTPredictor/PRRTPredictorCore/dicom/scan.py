@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from ..errors import Code, DicomRefused, GeometryRefused
 from ..progress import Progress, silent
 from ..records import MODALITY_NAMES, Modality
 from .decoding import PixelSource, locate_pixels
-from .geometry import orthonormal, slice_normal
-from .headers import DicomFile, files_of, flat_headers, open_files, shown, truncated
+from .flat import flat_headers
+from .geometry import is_possible_position, is_possible_spacing, orthonormal, slice_normal
+from .headers import DicomFile, files_of, open_files, shown, truncated
+from .pixel_source import unreadable
 from .values import number, numbers, text
 
 Source = Path | str | Sequence[Path]
@@ -37,6 +38,7 @@ PET_AND_CT_CLASSES = {
 
 _DICOM_DIRECTORY = "1.2.840.10008.1.3.10"
 _BESIDE_IMAGES = frozenset({"ANN", "DOC", "FID", "KO", "M3D", "PLAN", "PR", "REG", "RWV", "SEG", "SR"})
+_MOST_VOXELS = 2**31  # 2048 slices of 1024 x 1024
 _ORIENTATION_TOLERANCE = 1e-3
 _SPACING_TOLERANCE = 1e-3  # relative
 
@@ -150,11 +152,7 @@ def refuse_cut(file: DicomFile) -> None:
     DicomRefused
         TRUNCATED.
     """
-    if (
-        file.pixel_element
-        or file.sop_class == _DICOM_DIRECTORY
-        or file.transfer_syntax == DeflatedExplicitVRLittleEndian
-    ):
+    if file.pixel_element or file.sop_class == _DICOM_DIRECTORY:
         return
     if file.sop_class in PET_AND_CT_CLASSES or not text(file.header, "SeriesInstanceUID"):
         raise truncated(file.path, "The file ends before its pixel data.")
@@ -202,6 +200,7 @@ def _frame_headers(file: DicomFile, pixels: PixelSource) -> tuple[Dataset, ...]:
 def _in_spatial_order(places: Sequence[FramePlace], modality: Modality) -> SeriesScan:
     _refuse_localizers(places)
     _require_same(places, "image size", [(place.source.rows, place.source.columns) for place in places])
+    _refuse_absurd_size(places)
     written = [_orientation(place) for place in places]
     directions = {orientation: np.concatenate(orthonormal(orientation)) for orientation in dict.fromkeys(written)}
     orientations = np.array([directions[orientation] for orientation in written])
@@ -236,6 +235,12 @@ def _refuse_localizers(places: Sequence[FramePlace]) -> None:
         )
 
 
+def _refuse_absurd_size(places: Sequence[FramePlace]) -> None:
+    source = places[0].source
+    if len(places) * source.rows * source.columns > _MOST_VOXELS:
+        raise unreadable(source.path, "The slices announce a volume of absurd size.")
+
+
 def _require_same(places: Sequence[FramePlace], what: str, values: Sequence[object]) -> None:
     for place, value in zip(places, values, strict=True):
         if value != values[0]:
@@ -260,14 +265,14 @@ def _orientation(place: FramePlace) -> tuple[float, ...]:
 
 def _position(place: FramePlace) -> tuple[float, ...]:
     value = numbers(place.header, "ImagePositionPatient", 3)
-    if value is None:
+    if value is None or not is_possible_position(value):
         raise _absent("Image Position (Patient)", place)
     return value
 
 
 def _pixel_spacing(place: FramePlace) -> tuple[float, ...]:
     value = numbers(place.header, "PixelSpacing", 2)
-    if value is None or min(value) <= 0:
+    if value is None or not is_possible_spacing(value):
         raise _absent("Pixel Spacing", place)
     return value
 

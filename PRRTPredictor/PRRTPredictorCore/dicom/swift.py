@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -16,15 +15,13 @@ from numpy.typing import NDArray
 from pydicom.encaps import generate_frames
 from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGLSLossless, JPEGLSNearLossless
 
+from .codestreams import declared_shape, j2k_shape_and_sign
 from .values import HEADER_ERRORS
 
 _JPEG_LS = frozenset({str(JPEGLSLossless), str(JPEGLSNearLossless)})
 _JPEG_2000 = frozenset({str(JPEG2000Lossless), str(JPEG2000)})
 _SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _END_OF_CODESTREAM = b"\xff\xd9"
-_SIZE_STARTS = b"\xff\x4f\xff\x51"  # the markers SOC and SIZ
-_SIZE = Struct(">8x4L16xHB").unpack_from
-_SIGNED = 0x80
 
 
 @cache
@@ -82,23 +79,13 @@ def _decoded(
 
     # The decoders refuse to write an image of another size, or of another number of bytes, than that of the array.
     if transfer_syntax in _JPEG_2000:
-        if not _is_announced(codestream, shape, dtype):
+        if j2k_shape_and_sign(codestream) != (shape, np.issubdtype(dtype, np.signedinteger)):
             return None
         out = np.empty(shape, dtype)
         imagecodecs.jpeg2k_decode(codestream, numthreads=1, out=out)
         return out
+    if declared_shape(codestream) != shape:
+        return None
     unsigned = np.empty(shape, f"u{dtype.itemsize}")  # JPEG-LS knows no signs
     imagecodecs.jpegls_decode(codestream, out=unsigned)
     return unsigned.view(dtype)
-
-
-def _is_announced(codestream: bytes, shape: tuple[int, int], dtype: np.dtype[Any]) -> bool:
-    """Whether JPEG 2000's own header tells the announced size and sign; asked before memory is (ISO 15444-1, A.5.1)."""
-    if not codestream.startswith(_SIZE_STARTS):
-        return False
-    right, bottom, left, top, components, depth = _SIZE(codestream)
-    return (
-        (bottom - top, right - left) == shape
-        and components == 1
-        and bool(depth & _SIGNED) == np.issubdtype(dtype, np.signedinteger)
-    )

@@ -48,7 +48,10 @@ def value_of(header: Dataset, keyword: str) -> Any:
     then, and not to be changed.
     """
     tag, usual_vr = _described(keyword)
-    element: Any = header.get_item(tag)
+    try:
+        element: Any = header.get_item(tag)  # converts elements that are deferred or of unknown VR
+    except HEADER_ERRORS:
+        return None
     if element is None:
         return None
     if (
