@@ -433,9 +433,13 @@ def test_a_callback_that_raises_in_wait_ends_the_child(child) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="sends a signal to itself")
 def test_an_interrupt_of_wait_cancels(child, told: Told) -> None:
     job = told.start(child("print('up', file=sys.stderr, flush=True); time.sleep(600)"))
-    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        job.wait()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            job.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert [type(error) for error in told.failed] == [Cancelled]
     assert not alive(job.processId)
 
