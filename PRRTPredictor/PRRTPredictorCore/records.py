@@ -214,16 +214,27 @@ class SuvReport:
     manufacturer: str
 
 
-@dataclass(frozen=True, eq=False)
-class LoadedSeries:
-    """A series read into memory, in its final unit (SUVbw or HU), on an even grid.
+@dataclass(frozen=True)
+class Person:
+    """Whom a series' header names: for telling whether two series are of one patient, and for nothing else.
+
+    Identity: never written, printed or handed to another program; left out of ``repr``.
 
     Attributes
     ----------
-    patient_sha256 : str
-        Hash of the patient's identifier, to tell whether two series are of one patient; empty where there is none.
-        Never leaves memory.
+    patient_id : str
+        As written; empty where there is none.
+    sex : {"M", "F", ""}
     """
+
+    patient_id: str = field(default="", repr=False)
+    born: date | None = field(default=None, repr=False)
+    sex: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedSeries:
+    """A series read into memory, in its final unit (SUVbw or HU), on an even grid."""
 
     volume: Volume
     acquisition: Acquisition
@@ -232,7 +243,7 @@ class LoadedSeries:
     series_uid: str
     notices: tuple[Notice, ...] = ()
     suv: SuvReport | None = None
-    patient_sha256: str = field(default="", repr=False)
+    person: Person = field(default_factory=Person, repr=False)
 
 
 # --- patients ---------------------------------------------------------------------------------------------------------
@@ -546,6 +557,11 @@ class Prediction:
     model: ModelIdentity
     notices: tuple[Notice, ...] = ()
     lab_method: LabMethod = "none"
+
+    def __post_init__(self) -> None:
+        low, high = self.interval
+        if not 0.0 <= self.probability_long_pfs <= 1.0 or not 0.0 <= low <= high <= 1.0:  # NaN is not
+            raise ValueError("a prediction is a probability and an interval of probabilities")
 
     @property
     def group(self) -> Literal["long", "short"]:

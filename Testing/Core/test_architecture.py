@@ -15,8 +15,12 @@ LIB = PACKAGES / "PRRTPredictorLib"
 # In the order in which data flows: a room may import those before it, never those after it.
 ROOMS = (
     "errors",
+    "disk",
+    "locks",
     "files",
+    "processes",
     "freetext",
+    "jsontext",
     "labelmaps",
     "records",
     "progress",

@@ -22,7 +22,7 @@ from PRRTPredictorCore.models.metadata import BundleMetadata, Performance, Survi
 from PRRTPredictorCore.models.presets import QUICK
 from PRRTPredictorCore.models.pretrained import random_encoder
 from PRRTPredictorCore.models.registry import MODELS
-from PRRTPredictorCore.records import LABS, RESEARCH_USE_NOTICE, TrainingRanges
+from PRRTPredictorCore.records import LABS, RESEARCH_USE_NOTICE, TrainingRanges, input_units
 
 ENCODER = random_encoder(4, (1, 1, 1, 1), 4, (-300.0, 500.0), seed=1)
 
@@ -48,6 +48,7 @@ def metadata(model: str) -> BundleMetadata:
         encoder_source=ENCODER.source if MODELS[model].ct_encoder == "pretrained" else "",
         created_utc="2025-01-01T00:00:00+00:00",
         version="0.1.0",
+        tabular_units=input_units(LABS),
     )
 
 
@@ -195,7 +196,7 @@ def test_an_oversized_file_is_not_even_read(tmp_path: Path, monkeypatch: pytest.
 
 def test_another_schema_or_preprocessing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = packed(tmp_path / "model")
-    monkeypatch.setattr("PRRTPredictorCore.models.metadata.SCHEMA", 2)
+    monkeypatch.setattr("PRRTPredictorCore.models.metadata.SCHEMA", 3)
     with pytest.raises(ModelRefused) as refused:
         load_bundle(out, device="cpu")
     assert refused.value.code is Code.MODEL_MISMATCH

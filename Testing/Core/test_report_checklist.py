@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from report_runs import made_run
 
+from PRRTPredictorCore.records import input_units
 from PRRTPredictorCore.report.chapter import Cards, Chapter, Table
 from PRRTPredictorCore.report.chapters.checklist import answers, chapter
 from PRRTPredictorCore.report.content import RunContent, read_content
@@ -172,7 +173,8 @@ def test_further_inputs_are_named_and_left_to_the_authors(tmp_path: Path) -> Non
     cohort = replace(content.cohort, cohort=replace(content.cohort.cohort, patients=tuple(measured)))
     write_run_cohort(path, cohort)
     names = (*content.manifest.feature_names, "tumour_volume_ml")
-    write_manifest(path, replace(content.manifest, feature_names=names, synthetic=False))
+    units = input_units(names)
+    write_manifest(path, replace(content.manifest, feature_names=names, tabular_units=units, synthetic=False))
     found = told(read_content(path))
     assert "tumour_volume_ml (as in the cohort table)" in found["9b"].text
     assert found["9c"].state == "partly"

@@ -16,7 +16,7 @@ import psutil
 from PRRTPredictorCore.cohort.synthetic import SyntheticPatient, make_patient
 from PRRTPredictorCore.dicom.series import load_ct
 from PRRTPredictorCore.dicom.suv import load_pet
-from PRRTPredictorCore.records import LABS, TrainingRanges
+from PRRTPredictorCore.records import LABS, TrainingRanges, input_units
 
 PATIENCE_SECONDS = 60.0
 _COMES_AND_GOES = ("vtkMRMLSubjectHierarchyNode", "vtkMRMLScriptedModuleNode")
@@ -225,7 +225,7 @@ def untrained_model(out: Path, name: str) -> Path:
         survival=(SurvivalCurve("all", (0.0, 12.5), (1.0, 0.6), 40),), synthetic=True,
         data_sha256="d" * 64, run_sha256="e" * 64,
         encoder_source=encoder.source if spec.ct_encoder == "pretrained" else "",
-        created_utc="2025-01-01T00:00:00+00:00", version="0.1.0",
+        created_utc="2025-01-01T00:00:00+00:00", version="0.1.0", tabular_units=input_units(LABS),
     )  # fmt: skip
     save_bundle(out, [member(seed) for seed in range(2)], metadata, encoder)
     return out

@@ -6,17 +6,21 @@ A whole series, with how it was acquired, can be handed to another process as on
 from __future__ import annotations
 
 import json
+import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import prod
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote, unquote
 
 import numpy as np
 
 from ..errors import Code, DicomRefused, InputRefused
 from ..files import replacing
+from ..jsontext import parsed
 from ..records import LoadedSeries, Modality, Notice, Unit, Volume
 from .compress import gzip_pieces
 from .entry import acquisition_from_json, acquisition_to_json
@@ -70,7 +74,7 @@ def read_nrrd(path: Path, modality: Modality | None = None, unit: Unit | None = 
 def write_series(path: Path, series: LoadedSeries) -> None:
     """Write a series for another process of this user: uncompressed, with acquisition, notices and UIDs.
 
-    The file is private: it names dates and UIDs. It never holds who the patient is; ``patient_sha256`` and ``suv`` stay
+    The file is private: it names dates and UIDs. It never holds who the patient is; ``person`` and ``suv`` stay
     behind. Needs nothing but numpy, so that Slicer can write it before anything is installed.
 
     Parameters
@@ -101,7 +105,7 @@ def read_series(path: Path) -> LoadedSeries:
     """
     array, header = _read(path)
     try:
-        stored = json.loads(unquote(header[_SERIES_KEY]))
+        stored = parsed(unquote(header[_SERIES_KEY]))
         return LoadedSeries(
             volume=_volume(path, array, header),
             acquisition=acquisition_from_json(stored["acquisition"]),
@@ -110,7 +114,7 @@ def read_series(path: Path) -> LoadedSeries:
             series_uid=str(stored["series_uid"]),
             notices=tuple(Notice(**notice) for notice in stored["notices"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _refused(path, "The NRRD does not say how the series was acquired.") from error
 
 
@@ -171,18 +175,95 @@ def _header(
     return "\n".join(lines) + "\n\n"
 
 
-def _read(path: Path) -> tuple[np.ndarray[Any, Any], Mapping[str, Any]]:
-    import zlib
+_TYPES = {
+    "i1": "signed char|int8|int8_t",
+    "u1": "uchar|unsigned char|uint8|uint8_t",
+    "i2": "short|short int|signed short|signed short int|int16|int16_t",
+    "u2": "ushort|unsigned short|unsigned short int|uint16|uint16_t",
+    "i4": "int|signed int|int32|int32_t",
+    "u4": "uint|unsigned int|uint32|uint32_t",
+    "i8": "longlong|long long|long long int|signed long long|signed long long int|int64|int64_t",
+    "u8": "ulonglong|unsigned long long|unsigned long long int|uint64|uint64_t",
+    "f4": "float",
+    "f8": "double",
+}
+_DTYPES = {name: dtype for dtype, names in _TYPES.items() for name in names.split("|")}
+_SHORTEST_MM, _LONGEST_MM, _FARTHEST_MM = 1e-3, 1e3, 1e5
+"""Lengths of a voxel's edges, and where the first voxel may lie."""
 
+_MOST_HEADER_BYTES = 1 << 20
+_MOST_VOXEL_BYTES = 2 << 30
+"""Six metres of a CT of 512 x 512 at 1 mm, as numbers of 4 bytes."""
+
+
+def _read(path: Path) -> tuple[np.ndarray[Any, Any], Mapping[str, Any]]:
+    """The voxels [k, j, i] and the header; no byte more is unpacked than the header announces."""
     import nrrd
 
     if not path.is_file():
         raise DicomRefused(Code.PATH_MISSING, "There is no such file.", where=path.name, remedy="Check the path.")
     try:
-        array, header = nrrd.read(str(path), index_order="C")
-    except (nrrd.NRRDError, ValueError, LookupError, OSError, EOFError, StopIteration, zlib.error) as error:
+        with path.open("rb") as file:
+            lines = _header_lines(file)
+            header = nrrd.read_header(lines)
+            dtype, sizes = _announced(header)
+            array = _voxels(file, str(header["encoding"]), dtype, prod(sizes))
+    except (
+        nrrd.NRRDError,
+        ValueError,
+        LookupError,
+        TypeError,
+        ArithmeticError,
+        OSError,
+        StopIteration,
+        zlib.error,
+    ) as error:
         raise _refused(path, "The file is not a readable NRRD.") from error
-    return array, header
+    return array.reshape(sizes[::-1]), header
+
+
+def _header_lines(file: BinaryIO) -> list[bytes]:
+    """The lines of the header; the file stands at the first byte of the voxels then."""
+    lines: list[bytes] = []
+    left = _MOST_HEADER_BYTES
+    while (line := file.readline(left)).strip():
+        lines.append(line)
+        left -= len(line)
+    if left <= 0:
+        raise ValueError("a header without end")
+    return lines
+
+
+def _announced(header: Mapping[str, Any]) -> tuple[np.dtype[Any], list[int]]:
+    """Type and sizes (i, j, k) of the voxels; a ValueError for what no file of ours or of Slicer's says."""
+    if {"data file", "datafile"} & header.keys():
+        # Followed, it would read any file of the user's that whoever wrote the header cares to name.
+        raise ValueError("the voxels lie in another file")
+    if any(header.get(skip, 0) for skip in ("line skip", "lineskip", "byte skip", "byteskip")):
+        raise ValueError("the voxels do not follow the header")
+    sizes = [int(size) for size in header["sizes"]]
+    if len(sizes) != 3 or header["dimension"] != 3 or min(sizes) < 1:
+        raise ValueError("not three-dimensional")
+    dtype = np.dtype(_DTYPES[str(header["type"])])
+    if prod(sizes) * dtype.itemsize > _MOST_VOXEL_BYTES:
+        raise ValueError("far larger than any image of a patient")
+    return dtype.newbyteorder(">" if header.get("endian") == "big" else "<"), sizes
+
+
+def _voxels(file: BinaryIO, encoding: str, dtype: np.dtype[Any], count: int) -> np.ndarray[Any, Any]:
+    """Exactly so many voxels; a ValueError where the file holds fewer or more."""
+    size = count * dtype.itemsize
+    if encoding == "raw":
+        if os.fstat(file.fileno()).st_size - file.tell() != size:
+            raise ValueError("fewer or more voxels than the header says")
+        return np.fromfile(file, dtype, count)
+    if encoding not in ("gzip", "gz"):
+        raise ValueError("an encoding that neither we nor Slicer write")
+    inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    content = inflater.decompress(file.read(), size + 1)
+    if len(content) != size or not inflater.eof:
+        raise ValueError("fewer or more voxels than the header says")
+    return np.frombuffer(bytearray(content), dtype)
 
 
 def _volume(
@@ -193,9 +274,15 @@ def _volume(
     unit: Unit | None = None,
 ) -> Volume:
     affine = _affine(path, array, header)
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    inside = (lengths >= _SHORTEST_MM) & (lengths <= _LONGEST_MM)
+    if not (np.isfinite(affine).all() and inside.all() and np.abs(affine[:3, 3]).max() <= _FARTHEST_MM):  # NaN is not
+        raise _refused(path, "The NRRD's spacing or position is that of no patient.")
     found_modality, found_unit = header.get("modality", modality), header.get("unit", unit)
     if found_modality not in ("PT", "CT") or found_unit not in ("SUVbw", "HU", "saliency"):
         raise _refused(path, "The NRRD does not say what its values are.")
+    if array.dtype.kind == "f" and not np.isfinite((array.min(), array.max())).all():  # NaN spreads to both
+        raise _refused(path, "The NRRD holds voxels that are no numbers.")
     return Volume(array, affine, found_modality, found_unit)
 
 
@@ -203,9 +290,12 @@ def _affine(path: Path, array: np.ndarray[Any, Any], header: Mapping[str, Any]) 
     to_lps = {_SPACE: np.eye(3), "right-anterior-superior": np.diag([-1.0, -1.0, 1.0])}.get(str(header.get("space")))
     if array.ndim != 3 or to_lps is None or "space directions" not in header or "space origin" not in header:
         raise _refused(path, "The NRRD is not three-dimensional or does not say where it lies in the patient.")
+    directions, origin = (np.asarray(header[field], dtype=np.float64) for field in ("space directions", "space origin"))
+    if directions.shape != (3, 3) or origin.shape != (3,):
+        raise _refused(path, "The NRRD does not say where it lies in the patient.")
     affine = np.eye(4)
-    affine[:3, :3] = to_lps @ np.asarray(header["space directions"], dtype=np.float64).T
-    affine[:3, 3] = to_lps @ np.asarray(header["space origin"], dtype=np.float64)
+    affine[:3, :3] = to_lps @ directions.T
+    affine[:3, 3] = to_lps @ origin
     return affine
 
 

@@ -32,6 +32,8 @@ _LEAST_VOXEL_MM3 = 1e-9
 _MOST_SAMPLES = 6
 """Samples a model voxel and axis where the labels are turned against the grid."""
 
+_MOST_HEADER_BYTES = 1 << 20
+
 _SEGMENT = re.compile(r"Segment(\d+)_(Name|LabelValue)")
 
 
@@ -104,9 +106,7 @@ def _stated(path: Path) -> Mapping[str, str]:
     if not path.is_file():
         return stated
     with path.open("rb") as file:
-        for line in file:
-            if not line.strip():
-                break
+        while (line := file.readline(_MOST_HEADER_BYTES)).strip() and file.tell() <= _MOST_HEADER_BYTES:
             field, _, value = line.decode("utf-8", "replace").rstrip("\r\n").partition(":")
             stated[field.lower() if not value.startswith("=") else field] = value.removeprefix("=").strip()
     return stated

@@ -30,7 +30,7 @@ from .bundle_files import (
 from .device import resolve_device
 from .encoder_files import pack_encoder, unpack_encoder
 from .encoders import PretrainedEncoder
-from .fitted import FittedModel, FittedNetwork
+from .fitted import FittedModel, FittedNetwork, undefined
 from .forest import FittedForest
 from .metadata import BundleMetadata, inference_config, model_card, monai_metadata
 from .registry import ModelSpec
@@ -126,7 +126,7 @@ def load_bundle(path: Path, device: str = "auto") -> LoadedBundle:
     ModelRefused
         ``MODEL_MISSING``: no model there, or a file of it is gone. ``MODEL_TAMPERED``: a file is not what the model
         was packed with, or leads out of the folder. ``MODEL_MISMATCH``: another schema or version.
-        ``WEIGHTS_MISMATCH``: weights of another shape.
+        ``WEIGHTS_MISMATCH``: weights of another shape, or that are no numbers.
     InputRefused
         ``DEVICE_MISSING``: CUDA asked for where there is none.
     """
@@ -134,8 +134,8 @@ def load_bundle(path: Path, device: str = "auto") -> LoadedBundle:
     hashes = read_hashes(path)
     contents = {name: read_checked(path, name, digest) for name, digest in hashes.items()}
     metadata = parse_metadata(contents)
-    encoder = unpack_encoder(contents[ENCODER], ENCODER) if ENCODER in contents else None
-    members = tuple(_member(metadata, contents[name], name, encoder) for name in member_names(contents))
+    encoder = unpack_encoder(contents.pop(ENCODER), ENCODER) if ENCODER in contents else None
+    members = tuple(_member(metadata, contents.pop(name), name, encoder) for name in member_names(contents))
     for member in members:
         if isinstance(member, FittedNetwork):
             member.to(chosen)
@@ -149,6 +149,13 @@ def _member(metadata: BundleMetadata, content: bytes, name: str, encoder: Pretra
     if spec.kind == "forest":
         member = FittedForest.from_tensors(spec, tensors)
     else:
+        if names := undefined(tensors):
+            raise ModelRefused(
+                Code.WEIGHTS_MISMATCH,
+                f"The member holds weights that are no numbers: {', '.join(names[:3])}.",
+                where=name,
+                remedy="Restore the model from where it came, or pack it again with `prrt fit`.",
+            )
         member = FittedNetwork.from_tensors(spec, metadata.preset, tensors, encoder)
     if spec.uses_labs and member.n_tabular != len(metadata.tabular_names):
         raise ModelRefused(

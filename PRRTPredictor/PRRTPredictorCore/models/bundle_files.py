@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import Code, ModelRefused
+from ..jsontext import parsed
 from .metadata import BundleMetadata, read_metadata
 
 HASHES = "configs/hashes.json"
@@ -24,6 +25,8 @@ MAX_TEXT_BYTES = 8 << 20
 MAX_FILES = 1000
 MAX_WEIGHT_BYTES = 1 << 30
 """No weight file of this project or of MONAI's bundle comes near 1 GiB; a larger one is not read at all."""
+MAX_MODEL_BYTES = 4 << 30
+"""Of all files of a folder together; fifty folds of the widest CT encoder have 1 GiB."""
 
 _NAME = re.compile(r"(configs|models|docs)/[A-Za-z0-9_][A-Za-z0-9._-]*")
 _MEMBER = re.compile(r"models/member-\d{3}\.safetensors")
@@ -50,6 +53,7 @@ def read_hashes(path: Path) -> dict[str, str]:
     if listed.get("sha256") != overall(hashes):
         raise _tampered("The list of hashes does not agree with its own sum.", HASHES)
     _refuse_unlisted(path, hashes)
+    _refuse_total(path, hashes)
     return hashes
 
 
@@ -78,6 +82,12 @@ def _refuse_unlisted(path: Path, hashes: Mapping[str, str]) -> None:
             raise _tampered("The model folder holds weights that it was not packed with.", f"models/{file.name}")
 
 
+def _refuse_total(path: Path, hashes: Mapping[str, str]) -> None:
+    total = sum(file.stat().st_size for name in hashes if (file := path / name).is_file())
+    if total > MAX_MODEL_BYTES:
+        raise _tampered(f"The model has {total / 2**30:.1f} GiB; no model of this project is that large.", path.name)
+
+
 def read_checked(path: Path, name: str, digest: str) -> bytes:
     """The content of one file of the folder.
 
@@ -99,9 +109,10 @@ def _read_file(path: Path, name: str, limit: int) -> bytes:
     if not file.is_file():
         raise _missing("A file of the model is gone.", name)
     try:
-        if file.stat().st_size > limit:
-            raise _tampered(f"A file of the model is larger than {limit >> 20} MB.", name)
-        return file.read_bytes()
+        with file.open("rb") as stream:
+            if os.fstat(stream.fileno()).st_size > limit:
+                raise _tampered(f"A file of the model is larger than {limit >> 20} MB.", name)
+            return stream.read()
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise _missing(f"A file of the model cannot be read ({reason}).", name) from error
@@ -115,7 +126,7 @@ def overall(hashes: Mapping[str, str]) -> str:
 def parse(content: bytes, where: str) -> Any:
     """What a JSON file of the folder holds."""
     try:
-        return json.loads(content)
+        return parsed(content)
     except ValueError as error:
         raise _tampered("A file of the model is no JSON.", where) from error
 

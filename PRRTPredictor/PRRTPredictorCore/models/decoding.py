@@ -39,11 +39,20 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
         _checked(isinstance(value, dict), value, where)
         return {str(name): _decode(arguments[1], item, f"{where}.{name}") for name, item in value.items()}
     if kind is float:
-        _checked(isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value), value, where)
-        return float(value)
+        return _finite(value, where)
     if kind is int:
         return _checked(isinstance(value, int) and not isinstance(value, bool), value, where)
     return _checked(isinstance(value, kind), value, where)
+
+
+def _finite(value: Any, where: str) -> float:
+    _checked(isinstance(value, (int, float)) and not isinstance(value, bool), value, where)
+    try:
+        number = float(value)
+    except OverflowError as error:  # a whole number of hundreds of digits
+        raise ValueError(f"{where}: a number that is too large") from error
+    _checked(isfinite(number), value, where)
+    return number
 
 
 def _record(kind: type, value: Any, where: str) -> Any:

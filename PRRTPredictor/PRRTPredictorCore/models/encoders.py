@@ -22,6 +22,9 @@ from .presets import NetworkSettings, Window
 if TYPE_CHECKING:
     from monai.networks.nets.segresnet import SegResNet
 
+ENCODER_PARTS = ("convInit.", "down_layers.")
+"""How the names of the encoder's tensors begin in a SegResNet's state dict."""
+
 ENCODER_STAGES = 4
 """Stages (``down_layers``) of every SegResNet here, from full to an eighth of the resolution."""
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from ..errors import Code, ModelRefused
 from ..records import Image
 from .encoders import PretrainedCtEncoder, PretrainedEncoder
-from .fusion import FusionNetwork
+from .fusion import FusionNetwork, least_weights
 from .presets import Preset
-from .registry import ModelSpec
+from .registry import MOST_INPUTS, ModelSpec
 
 if TYPE_CHECKING:
     from ..imaging.normalise import ImageNormaliser, TabularNormaliser
@@ -297,6 +297,7 @@ class FittedNetwork(nn.Module):
             ``MODEL_MISMATCH`` for another layout, ``WEIGHTS_MISMATCH`` for other names or shapes.
         """
         n_tabular, stages = _read_layout(spec, tensors)
+        _refuse_larger_network(spec, preset, n_tabular, tensors)
         fitted = cls(FusionNetwork(spec, preset, n_tabular, ct_encoder, trainable_stages=stages))
         own = fitted.to_tensors()
         refuse_other_tensors(spec, own, tensors)
@@ -307,8 +308,9 @@ class FittedNetwork(nn.Module):
 
 def _read_layout(spec: ModelSpec, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
     layout = tensors.get(LAYOUT)
-    numbers = [] if layout is None or layout.ndim != 1 else [int(number) for number in layout]
-    if len(numbers) != 3 or numbers[0] != LAYOUT_VERSION or not 0 <= numbers[1] <= 1000:
+    readable = layout is not None and layout.shape == (3,) and layout.dtype == torch.int64
+    numbers = [int(number) for number in layout] if layout is not None and readable else [0, 0, 0]
+    if numbers[0] != LAYOUT_VERSION or not 0 <= numbers[1] <= MOST_INPUTS:
         raise ModelRefused(
             Code.MODEL_MISMATCH,
             f"The weights of “{spec.name}” were written in another layout than this version reads.",
@@ -316,6 +318,17 @@ def _read_layout(spec: ModelSpec, tensors: Mapping[str, Tensor]) -> tuple[int, i
             remedy="Use the version of PRRTPredictor that wrote them, or train again.",
         )
     return numbers[1], numbers[2]
+
+
+def _refuse_larger_network(spec: ModelSpec, preset: Preset, n_tabular: int, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse a preset whose network could not be filled by these tensors, before memory is asked for it."""
+    if least_weights(spec, preset, n_tabular) > sum(tensor.numel() for tensor in tensors.values()):
+        raise ModelRefused(
+            Code.WEIGHTS_MISMATCH,
+            f"The preset “{preset.name}” describes a larger “{spec.name}” than there are weights for.",
+            where=spec.name,
+            remedy="Use weights that were fitted with the same model and preset.",
+        )
 
 
 def refuse_other_tensors(spec: ModelSpec, expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:

@@ -14,10 +14,13 @@ from torch import Tensor
 from ..errors import Code, ModelRefused, RunFailed
 from .fitted import check_inputs
 from .presets import ForestSettings
-from .registry import ModelSpec
+from .registry import MOST_INPUTS, ModelSpec
 
 PROBABILITY_FLOOR = 1e-6
 """A forest may be certain; its log odds are cut here."""
+
+LARGEST_DEPTH = 1000
+MOST_TREES = 100_000
 
 LEAF = -1
 _TYPES = {
@@ -198,23 +201,38 @@ def _is_forest(arrays: Mapping[str, NDArray[np.generic]]) -> bool:
     if any(array.ndim != 1 for array in arrays.values()) or arrays["n_features"].size != 1:
         return False
     nodes = len(arrays["left"])
-    if not len(arrays["tree_start"]) or any(
+    if not 0 < len(arrays["tree_start"]) <= MOST_TREES or any(
         len(arrays[name]) != nodes for name in ("right", "feature", "threshold", "probability")
     ):
         return False
     left, right, feature = (np.asarray(arrays[name], dtype=np.int64) for name in ("left", "right", "feature"))
     start = np.asarray(arrays["tree_start"], dtype=np.int64)
     probability = np.asarray(arrays["probability"], dtype=np.float64)
+    n_features = int(np.asarray(arrays["n_features"])[0])
     inner = left != LEAF
     own = np.arange(nodes)[inner]
     # Children always stand after their parent, so that a walk cannot go in circles.
-    return bool(
+    sound = bool(
         ((start >= 0) & (start < nodes)).all()
         and ((left[inner] > own) & (left[inner] < nodes)).all()
         and ((right[inner] > own) & (right[inner] < nodes)).all()
-        and ((feature[inner] >= 0) & (feature[inner] < int(np.asarray(arrays["n_features"])[0]))).all()
+        and ((feature[inner] >= 0) & (feature[inner] < n_features)).all()
+        and 0 < n_features <= MOST_INPUTS
+        and np.isfinite(np.asarray(arrays["threshold"], dtype=np.float64)).all()
         and ((probability >= 0) & (probability <= 1)).all()
     )
+    return sound and _ends_soon(left, right, start)
+
+
+def _ends_soon(left: NDArray[np.int64], right: NDArray[np.int64], start: NDArray[np.int64]) -> bool:
+    """Whether every walk from a root reaches a leaf within :data:`LARGEST_DEPTH` steps."""
+    level = np.unique(start)
+    for _ in range(LARGEST_DEPTH):
+        level = level[left[level] != LEAF]
+        if not len(level):
+            return True
+        level = np.unique(np.concatenate([left[level], right[level]]))
+    return False
 
 
 def _log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,6 +14,19 @@ FROZEN_PREFIX = "ct_branch.front."
 """Of the tensors that no fold changes."""
 
 
+def least_weights(spec: ModelSpec, preset: Preset, n_tabular: int) -> int:
+    """How many weights a network has at least: its widest layers, without building any of them."""
+    size = preset.network
+    branch = size.widths[0] * size.stem_kernel**3 + size.widths[-1] * size.embedding
+    # Two 3 x 3 x 3 convolutions lead to every wider stage.
+    branch += sum(54 * narrower * wider for narrower, wider in zip(size.widths, size.widths[1:], strict=False))
+    scratch = int(spec.uses_pet) + int(spec.ct_encoder == "scratch")
+    first, second = size.mlp_widths
+    images = size.embedding * (int(spec.uses_pet) + int(spec.uses_ct))
+    fused = images + (n_tabular if spec.uses_labs else 0)
+    return scratch * branch + fused * first + first * second + second
+
+
 class FusionNetwork(nn.Module):
     """One of the registry's networks, on normalised inputs.
 

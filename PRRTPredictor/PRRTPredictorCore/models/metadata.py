@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .. import __version__
 from ..errors import Code, ModelRefused
+from ..freetext import printable
 from ..imaging.preprocess import PreprocessConfig
-from ..records import RESEARCH_USE_NOTICE, TrainingRanges
+from ..records import LABS, RESEARCH_USE_NOTICE, TrainingRanges, input_units
+from .bounds import refuse_absurd_preparation, refuse_absurd_preset
 from .decoding import decode
 from .presets import Preset
-from .registry import ModelSpec, model_spec
+from .registry import MOST_INPUTS, ModelSpec, model_spec
 
-SCHEMA = 1
-"""Version of our block in ``configs/metadata.json``."""
+SCHEMA = 2
+"""Version of our block in ``configs/metadata.json``. 1 named no units; its inputs were in the same ones."""
 
 BLOCK = "prrt_predictor"
 MONAI_SCHEMA = (
@@ -74,6 +77,8 @@ class BundleMetadata:
         ``PreprocessConfig.digest()`` of the version that trained; another digest means other voxels.
     tabular_names : tuple of str
         Tabular inputs in order.
+    tabular_units : mapping of str to str
+        The unit in which the model receives each of them; "" where only the cohort table could say it.
     training_ranges : TrainingRanges
     patients, long_pfs : int
         Size of the training cohort, and how many of it had long PFS.
@@ -107,6 +112,7 @@ class BundleMetadata:
     encoder_source: str
     created_utc: str
     version: str
+    tabular_units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def spec(self) -> ModelSpec:
@@ -147,17 +153,51 @@ def read_metadata(content: Any) -> BundleMetadata:
         ``MODEL_MISMATCH`` for another schema, an unknown model, or voxels that this version prepares otherwise.
     """
     block = content.get(BLOCK) if isinstance(content, Mapping) else None
-    if not isinstance(block, Mapping) or block.get("schema") != SCHEMA:
-        raise _mismatch("The model folder was written by another version of PRRTPredictor.")
+    if not isinstance(block, Mapping):
+        raise _mismatch("The model folder holds a model of another program.")
+    if block.get("schema") not in (1, SCHEMA):
+        raise _mismatch(f"The model folder was written by {_writer(block)}; this is {__version__}, schema {SCHEMA}.")
     values = {name: value for name, value in block.items() if name not in ("schema", "members")}
     try:
+        if block["schema"] == 1:
+            values["tabular_units"] = input_units(map(str, block.get("tabular_names", ())))
         metadata = decode(BundleMetadata, values)
-    except ValueError as error:
-        raise _mismatch(f"The model's metadata cannot be understood: {error}.") from error
+        model_spec(metadata.model)
+        _require_possible(metadata)
+    except (TypeError, ValueError) as error:
+        raise _mismatch(f"The model's metadata cannot be understood: {printable(str(error))}.") from error
     if metadata.preprocess.digest() != metadata.preprocess_digest:
-        raise _mismatch("The model was trained on images that another version of PRRTPredictor prepared.")
-    model_spec(metadata.model)
+        raise _mismatch(
+            "The model was trained on images that another version of PRRTPredictor prepared "
+            f"(PRRTPredictor {printable(metadata.version)}; this is {__version__})."
+        )
     return metadata
+
+
+def _writer(block: Mapping[str, Any]) -> str:
+    version, schema = (printable(str(block.get(name, "unknown")))[:40] for name in ("version", "schema"))
+    return f"PRRTPredictor {version}, schema {schema}"
+
+
+def _require_possible(metadata: BundleMetadata) -> None:
+    """Refuse, as a ValueError, what no packed model says of itself."""
+    refuse_absurd_preset(metadata.preset)
+    refuse_absurd_preparation(metadata.preprocess)
+    names, ranges = metadata.tabular_names, metadata.training_ranges
+    if names[: len(LABS)] != LABS or len(set(names)) < len(names) or len(names) > MOST_INPUTS:
+        raise ValueError("tabular_names are not the four labs and further inputs")
+    if dict(metadata.tabular_units) != input_units(names):
+        raise ValueError("tabular_units are not those of this version")
+    spans = (*ranges.tabular.values(), ranges.suv_p99, *ranges.field_of_view_mm)
+    if set(ranges.tabular) != set(names) or any(low > high for low, high in spans):
+        raise ValueError("training_ranges are not those of the inputs")
+    shares = [share for curve in metadata.survival for share in curve.survival]
+    if metadata.performance is not None:
+        shares += [metadata.performance.auroc, *metadata.performance.auroc_ci95]
+    if not all(0 <= share <= 1 for share in shares) or not 0 <= metadata.long_pfs <= metadata.patients:
+        raise ValueError("a share outside of 0 to 1")
+    if any(len(curve.months) != len(curve.survival) for curve in metadata.survival):
+        raise ValueError("a survival curve of another length than its months")
 
 
 def model_card(metadata: BundleMetadata, members: int) -> str:
@@ -178,7 +218,8 @@ def model_card(metadata: BundleMetadata, members: int) -> str:
             "in repeated cross-validation on the training cohort. Not externally validated."
         )
     ranges = "\n".join(
-        f"| {name} | {low:g} | {high:g} |" for name, (low, high) in metadata.training_ranges.tabular.items()
+        f"| {name} | {metadata.tabular_units.get(name, '')} | {low:g} | {high:g} |"
+        for name, (low, high) in metadata.training_ranges.tabular.items()
     )
     encoder = f"\nThe CT branch started from: {metadata.encoder_source}.\n" if metadata.encoder_source else ""
     return f"""# {spec.title}
@@ -200,8 +241,8 @@ Run SHA-256: `{metadata.run_sha256}`
 {result}
 
 ## Range of the training values
-| input | lowest | highest |
-|---|---|---|
+| input | unit | lowest | highest |
+|---|---|---|---|
 {ranges}
 
 Outside of these ranges, on another scanner type, tracer or field of view the answer is an extrapolation; the

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import Code, ModelRefused
 from ..files import cache_folder
 from ..progress import Progress, silent
-from .encoders import PretrainedEncoder, build_segresnet
+from .encoders import ENCODER_PARTS, PretrainedEncoder, build_segresnet
 from .organs import embedded_encoder
 from .presets import Preset
 from .weights import layout_of, read_checkpoint, refuse_other_layout, tensors_sha256
@@ -52,7 +52,7 @@ def encoder_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
         name: tensor.detach().to(torch.float32).contiguous()
         for name, tensor in state.items()
-        if name.startswith(("convInit.", "down_layers."))
+        if name.startswith(ENCODER_PARTS)
     }
 
 
@@ -103,23 +103,16 @@ def download_bundle(folder: Path | None = None, progress: Progress = silent) -> 
     target = folder / BUNDLE_NAME
     if not (target / "models").is_dir():
         progress("download", 0, 1, f"{BUNDLE_NAME}, about {BUNDLE_MEGABYTES} MB")
-        from monai.bundle.scripts import download
-
-        partial = folder / f".{BUNDLE_NAME}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
         try:
-            download(name=BUNDLE_NAME, bundle_dir=str(partial), source="monaihosting", progress=progress is not silent)
-            _weights_in(partial / BUNDLE_NAME)
-            (partial / BUNDLE_NAME).replace(target)
-        except (OSError, RuntimeError, ValueError) as error:
+            with published_folder(target) as fresh:
+                _download(fresh)
+        except (OSError, RuntimeError, ValueError, RunFailed) as error:
             raise ModelRefused(
                 Code.MODEL_MISSING,
-                f"The bundle {BUNDLE_NAME} could not be fetched ({type(error).__name__}).",
-                remedy="Check the network, or download model_lowres.pt elsewhere and give its path.",
+                f"The bundle {BUNDLE_NAME} could not be fetched ({type(error.__cause__ or error).__name__}).",
+                remedy="Check the network and the room on the disk, or download model_lowres.pt elsewhere and give its "
+                "path.",
             ) from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
         progress("download", 1, 1, BUNDLE_NAME)
     return _weights_in(target)
 

@@ -12,6 +12,9 @@ from typing import Literal
 
 from ..errors import Code, ModelRefused
 
+MOST_INPUTS = 1000
+"""Tabular inputs of one model."""
+
 Kind = Literal["forest", "network"]
 CtEncoder = Literal["none", "scratch", "pretrained"]
 Family = Literal["labs", "unimodal", "one_image", "two_image"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import struct
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import torch
 from safetensors import SafetensorError
@@ -14,6 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from ..errors import Code, ModelRefused
+from ..jsontext import parsed
 from .bundle_files import MAX_WEIGHT_BYTES
 
 Layout = Mapping[str, tuple[int, ...]]
@@ -52,7 +55,7 @@ def unpack_tensors(content: bytes, where: str) -> dict[str, Tensor]:
     """
     try:
         tensors: dict[str, Tensor] = load(content)
-    except SafetensorError as error:
+    except (SafetensorError, LookupError, ValueError, TypeError, RuntimeError, OverflowError) as error:
         raise _unreadable(where) from error
     return tensors
 
@@ -67,7 +70,7 @@ def unpack_facts(content: bytes, where: str) -> dict[str, str]:
     """
     length = int.from_bytes(content[:8], "little")
     try:
-        header = json.loads(content[8 : 8 + length])
+        header = parsed(content[8 : 8 + length])
         facts = header.get("__metadata__", {})
         return {str(name): str(value) for name, value in facts.items()}
     except (ValueError, AttributeError) as error:
@@ -100,7 +103,8 @@ def read_whole(path: Path) -> bytes:
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """Read a state dict from ``.safetensors`` or a torch file, bare or under the key "model".
 
-    Torch files are read with ``weights_only``: a file that carries anything but tensors is refused, not run.
+    Torch files are read with ``weights_only``: a file that carries anything but tensors is refused, not run. So is one
+    in torch's format of before 1.6, which names sizes that nothing bounds.
 
     Raises
     ------
@@ -111,13 +115,55 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         return read_tensors(path)
     _refuse_size(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+        _refuse_packed(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a damaged file torch says things that help nobody
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except _DAMAGE as error:
         raise _unreadable(path.name) from error
     state = content["model"] if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping) else content
-    if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+    if not isinstance(state, Mapping) or not all(_is_plain(tensor) for tensor in state.values()):
         raise _unreadable(path.name)
     return {str(name): tensor for name, tensor in state.items()}
+
+
+_DAMAGE = (
+    UnpicklingError,
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+    struct.error,
+    BadZipFile,
+)
+"""What torch raises over a file that it did not write, as far as tries with many damaged ones have shown."""
+
+
+def _refuse_packed(path: Path) -> None:
+    """Refuse, as a ValueError, an archive other than torch's: its members are never compressed."""
+    with ZipFile(path) as archive:
+        members = archive.infolist()
+    if any(member.compress_type != ZIP_STORED for member in members):
+        raise ValueError("compressed members")
+    if sum(member.file_size for member in members) > MAX_WEIGHT_BYTES:
+        raise ValueError("members that unpack to far more than any model")
+
+
+def _is_plain(tensor: object) -> bool:
+    """Whether this is a tensor that has every number that it claims; strides may let a few stand for very many."""
+    return (
+        isinstance(tensor, Tensor)
+        and tensor.layout == torch.strided
+        and tensor.device.type == "cpu"
+        and not tensor.is_quantized
+        and tensor.nbytes <= tensor.untyped_storage().nbytes()
+    )
 
 
 def refuse_other_layout(expected: Layout, given: Layout, where: str, remedy: str) -> None:

@@ -13,7 +13,6 @@ from .. import __version__
 from ..errors import Code, ModelRefused
 from ..evaluation.discrimination import discriminate
 from ..evaluation.survival import kaplan_meier, predicted_groups
-from ..imaging.preprocess import PreprocessConfig
 from ..models.bundle import save_bundle
 from ..models.metadata import BundleMetadata, Performance, SurvivalCurve
 from ..models.registry import model_spec
@@ -53,9 +52,10 @@ def pack_model(run: Path, model: str, out: Path, progress: Progress = silent) ->
     metadata = BundleMetadata(
         model=model,
         preset=manifest.preset_record(),
-        preprocess=PreprocessConfig(**{**manifest.preprocess, "shape": tuple(manifest.preprocess["shape"])}),
+        preprocess=manifest.preprocess_record(),
         preprocess_digest=manifest.preprocess_digest,
         tabular_names=manifest.feature_names,
+        tabular_units=manifest.tabular_units,
         training_ranges=remembered.training_ranges(manifest.feature_names),
         patients=manifest.n_patients,
         long_pfs=manifest.n_long,

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..cohort.labs import lab_notices
-from ..dicom.pairing import examination_notices
-from ..errors import Code, InputRefused
+from ..cohort.labs import lab_notices, sampling_notices
+from ..errors import Code, InputRefused, ModelRefused
 from ..imaging.mapping import to_pet_geometry
 from ..imaging.preprocess import prepare_study
 from ..models.bundle import LoadedBundle, load_bundle
@@ -114,6 +113,7 @@ def predict(
         The study cannot be trusted.
     ModelRefused
         The model folder is missing, altered or made for something else.
+        ``NOT_FINITE``: its answer is no number.
     InputRefused
         An input of the model is missing.
     """
@@ -134,10 +134,8 @@ def predict(
     step("ensemble")
     notices = (
         *study.notices,
-        *examination_notices(
-            (loaded_pet.study_uid, loaded_pet.acquisition.date), (loaded_ct.study_uid, loaded_ct.acquisition.date)
-        ),
         *lab_notices(patient.labs),
+        *sampling_notices(patient.labs, loaded_pet.acquisition.date),
         *range_notices(
             bundle.metadata.training_ranges, study, dict(zip(bundle.metadata.tabular_names, tabular, strict=True))
         ),
@@ -190,7 +188,13 @@ class EnsembleAnswer:
 
 
 def ask_ensemble(bundle: LoadedBundle, study: PreparedStudy, tabular: np.ndarray, *, explain: bool) -> EnsembleAnswer:
-    """Ask every member about a prepared study; with ``explain``, also where it looked and what the labs contributed."""
+    """Ask every member about a prepared study; with ``explain``, also where it looked and what the labs contributed.
+
+    Raises
+    ------
+    ModelRefused
+        ``NOT_FINITE`` when a member's answer is no number.
+    """
     from ..explain.importance import NO_LABS, forest_contributions, network_contributions
     from ..explain.saliency import ask_one, gradient_saliency
     from ..models.answers import side_by_side
@@ -201,12 +205,23 @@ def ask_ensemble(bundle: LoadedBundle, study: PreparedStudy, tabular: np.ndarray
             [member.predict(study.pet[None], study.ct[None], tabular[None])[0] for member in bundle.members]
         )
         labs = forest_contributions(bundle.forests, names, tabular) if bundle.forests and explain else NO_LABS
-        return EnsembleAnswer(1.0 / (1.0 + np.exp(-logits)), labs, None)
+        return EnsembleAnswer(_probabilities(logits), labs, None)
     answers = side_by_side(bundle.networks, lambda member: ask_one(member, study.pet, study.ct, tabular))
     logits = np.array([float(answer.logits[0]) for answer in answers])
-    return EnsembleAnswer(
-        1.0 / (1.0 + np.exp(-logits)), network_contributions(answers, names), gradient_saliency(answers)
-    )
+    probabilities = _probabilities(logits)
+    return EnsembleAnswer(probabilities, network_contributions(answers, names), gradient_saliency(answers))
+
+
+def _probabilities(logits: np.ndarray) -> np.ndarray:
+    undefined = np.count_nonzero(~np.isfinite(logits))
+    if undefined:
+        raise ModelRefused(
+            Code.NOT_FINITE,
+            f"The answer of {undefined} of the model's {len(logits)} members is no number.",
+            remedy="Check the images and values; if they are right, pack the model again with `prrt fit`.",
+        )
+    with np.errstate(over="ignore"):  # of a very certain member: the limit is right
+        return np.asarray(1.0 / (1.0 + np.exp(-logits)))
 
 
 def model_notices(bundle: LoadedBundle) -> tuple[Notice, ...]:

@@ -79,7 +79,7 @@ class TrainingData:
         """The frozen CT stages' features of the rows, or None where they were not computed."""
         if self.ct_features is None:
             return None
-        stored = np.load(self.ct_features, mmap_mode="r")
+        stored = np.load(self.ct_features, mmap_mode="r", allow_pickle=False)
         return np.array(stored[np.asarray(rows)], dtype=np.float32)
 
 

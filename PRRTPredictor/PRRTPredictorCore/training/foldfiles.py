@@ -41,6 +41,9 @@ DAMAGE = (
 _MOST_BYTES = 2**29
 """Unpacked; a thousand held-out patients leave about a tenth."""
 
+_MOST_TABLE_BYTES = 2**25
+"""Of ``predictions.csv``: a hundred letters for each of 300,000 patients."""
+
 
 def predictions_csv(predictions: FoldPredictions) -> str:
     """The held-out predictions of one fold as the text of ``predictions.csv``."""
@@ -65,6 +68,8 @@ def read_predictions(path: Path, task: FoldTask, collapsed: bool) -> FoldPredict
         It speaks of other patients than the fold's held-out ones, or holds what is no probability; or another one of
         :data:`DAMAGE`.
     """
+    if path.stat().st_size > _MOST_TABLE_BYTES:
+        raise ValueError("far more than any fold leaves")
     rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
     if sorted(row["patient"] for row in rows) != sorted(task.test):
         raise ValueError("not the held-out patients")

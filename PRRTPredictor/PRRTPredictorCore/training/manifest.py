@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .. import __version__
 from ..errors import Code, ModelRefused
 from ..files import write_json
 from ..imaging.preprocess import PreprocessConfig
+from ..models.bounds import refuse_absurd_preparation, refuse_absurd_preset
 from ..models.decoding import decode
 from ..models.presets import Preset
 from ..models.registry import MODELS
@@ -91,12 +93,16 @@ class Manifest:
     schema: int = SCHEMA
 
     def preset_record(self) -> Preset:
-        """The preset as it was used, whatever the installed presets say by now."""
-        return decode(Preset, json.loads(json.dumps(self.preset_values)))
+        """The preset as it was used, whatever the installed presets say by now; a ValueError for what is none."""
+        preset = decode(Preset, json.loads(json.dumps(self.preset_values)))
+        refuse_absurd_preset(preset)
+        return preset
 
     def preprocess_record(self) -> PreprocessConfig:
-        """How the images were prepared."""
-        return decode(PreprocessConfig, json.loads(json.dumps(self.preprocess)))
+        """How the images were prepared; a ValueError for what no machine should be asked for."""
+        config = decode(PreprocessConfig, json.loads(json.dumps(self.preprocess)))
+        refuse_absurd_preparation(config)
+        return config
 
     @property
     def fits(self) -> int:
@@ -125,18 +131,36 @@ def read_manifest(run: Path) -> Manifest:
             remedy="Choose the folder of a training run.",
         )
     content = read_json(run / MANIFEST_NAME)
+    _refuse_other_schema(run, content)
     try:
         current = _upgraded(content)
+        if unknown := set(current) - set(Manifest.__dataclass_fields__) - {"notice"}:
+            raise ValueError(f"fields of another version: {', '.join(sorted(unknown)[:3])}")
         manifest = decode(Manifest, {name: current[name] for name in Manifest.__dataclass_fields__})
         _require_possible(manifest)
         return manifest
     except (KeyError, TypeError, ValueError) as problem:
         raise ModelRefused(
             Code.RUN_MISMATCH,
-            "manifest.json is damaged, or was written by another version of PRRTPredictor.",
+            f"manifest.json is damaged, or was written by another version than this one ({__version__}).",
             where=run.name,
             remedy="Restore the run folder from a copy, use the version that made the run, or train into a new folder.",
         ) from problem
+
+
+def _refuse_other_schema(run: Path, content: Any) -> None:
+    schema = content.get("schema") if isinstance(content, Mapping) else None
+    if not isinstance(schema, int) or schema in (1, SCHEMA):
+        return
+    versions = content.get("versions")
+    writer = versions.get("prrtpredictor", "unknown") if isinstance(versions, Mapping) else "unknown"
+    raise ModelRefused(
+        Code.RUN_MISMATCH,
+        f"The run was written by PRRTPredictor {str(writer)[:40]}, schema {schema}; this is {__version__}, "
+        f"which reads schemas 1 to {SCHEMA}.",
+        where=run.name,
+        remedy="Use the version that made the run, or train into a new folder.",
+    )
 
 
 def _upgraded(content: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -152,8 +176,7 @@ def _require_possible(manifest: Manifest) -> None:
     manifest.preset_record()
     manifest.preprocess_record()
     if (
-        manifest.schema != SCHEMA
-        or not manifest.models
+        not manifest.models
         or len(set(manifest.models)) < len(manifest.models)
         or not set(manifest.models) <= set(MODELS)
         or manifest.feature_names[: len(LABS)] != LABS
@@ -191,7 +214,7 @@ def check_same_run(stored: Manifest, asked: Manifest, where: str) -> None:
             ("the pretrained CT encoder", *_comparable(stored.pretrained, asked.pretrained)),
             *(
                 (f"the version of {package}", stored.versions.get(package), asked.versions.get(package))
-                for package in ("prrtpredictor", "torch", "scikit-learn")
+                for package in ("prrtpredictor", "torch", "monai", "scikit-learn", "numpy", "scipy")
             ),
         )
         if before != now

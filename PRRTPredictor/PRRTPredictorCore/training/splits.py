@@ -11,6 +11,7 @@ import numpy as np
 from ..cohort.eligibility import require_groups
 from ..errors import Code, CohortRefused, ModelRefused
 from ..files import write_json
+from ..models.decoding import decode
 from .files import read_json
 
 
@@ -117,11 +118,8 @@ def read_splits(path: Path) -> tuple[Split, ...]:
     """
     entries = read_json(path)
     try:
-        return tuple(
-            Split(int(entry["repeat"]), int(entry["fold"]), tuple(entry["train"]), tuple(entry["test"]))
-            for entry in entries
-        )
-    except (KeyError, TypeError, ValueError) as problem:
+        return tuple(decode(Split, entry) for entry in entries)
+    except (TypeError, ValueError) as problem:
         raise ModelRefused(
             Code.RUN_MISMATCH,
             "splits.json is not in this version's format.",

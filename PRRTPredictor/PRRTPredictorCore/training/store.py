@@ -217,10 +217,12 @@ class RunStore:
         ModelRefused
             ``RUN_MISMATCH`` when weights are missing.
         """
+        from ..models.weights import read_whole
+
         hashes = {}
         for task in self.finished(model):
             with self._fold_file(model, task.repeat, task.fold, WEIGHTS) as path:
-                hashes[f"{task.repeat}-{task.fold}"] = hashlib.sha256(path.read_bytes()).hexdigest()
+                hashes[f"{task.repeat}-{task.fold}"] = hashlib.sha256(read_whole(path)).hexdigest()
         return overall(hashes)
 
     def ct_encoder(self) -> PretrainedEncoder:

@@ -140,7 +140,7 @@ def _pack(folder: Path) -> None:
     from PRRTPredictorCore.models.bundle import save_bundle
     from PRRTPredictorCore.models.metadata import BundleMetadata
     from PRRTPredictorCore.models.presets import TUNED
-    from PRRTPredictorCore.records import LABS, TrainingRanges
+    from PRRTPredictorCore.records import LABS, TrainingRanges, input_units
 
     preprocess = PreprocessConfig()
     extent = ((900.0, 1100.0), (600.0, 800.0), (600.0, 800.0))
@@ -161,5 +161,6 @@ def _pack(folder: Path) -> None:
         encoder_source="",
         created_utc="2026-01-01T00:00:00+00:00",
         version=__version__,
+        tabular_units=input_units(LABS),
     )
     save_bundle(folder, members(), metadata)
