@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from PRRTPredictorCore.dicom.series import patient_sha256
 from PRRTPredictorCore.imaging.entry import acquisition_from_json, acquisition_to_json
-from PRRTPredictorCore.records import Acquisition, LoadedSeries, Notice, SuvReport, Unit
+from PRRTPredictorCore.records import Acquisition, LoadedSeries, Notice, Person, SuvReport, Unit
 from PRRTPredictorLib.Hierarchy import patientIdOf
 from PRRTPredictorLib.Volumes import volumeFromNode
 
@@ -55,10 +54,10 @@ def seriesFromNode(node: Any, unit: Unit | None = None) -> LoadedSeries:
         As :func:`PRRTPredictorLib.Volumes.volumeFromNode`.
     """
     volume = volumeFromNode(node, unit)
-    patient = patient_sha256(patientIdOf(node))
+    person = Person(patientIdOf(node))
     stored = _stored(node)
     if stored is None:
-        return LoadedSeries(volume, UNKNOWN_ACQUISITION, "", "", "", patient_sha256=patient)
+        return LoadedSeries(volume, UNKNOWN_ACQUISITION, "", "", "", person=person)
     return LoadedSeries(
         volume=volume,
         acquisition=acquisition_from_json(stored["acquisition"]),
@@ -67,7 +66,7 @@ def seriesFromNode(node: Any, unit: Unit | None = None) -> LoadedSeries:
         series_uid=stored["series_uid"],
         notices=tuple(Notice(**notice) for notice in stored["notices"]),
         suv=SuvReport(**stored["suv"]) if stored["suv"] else None,
-        patient_sha256=patient,
+        person=person,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from PRRTPredictorCore.dicom.decoding import can_decode
+from PRRTPredictorCore.dicom.examination import require_one_patient
 from PRRTPredictorCore.dicom.flat import flat_headers
 from PRRTPredictorCore.dicom.frames import FrameStack, decode
 from PRRTPredictorCore.dicom.headers import open_file
@@ -21,7 +22,7 @@ from PRRTPredictorCore.dicom.scan import SeriesScan, scan_series, series_name
 from PRRTPredictorCore.dicom.series import check_geometry, ct_of_stack, loaded_series, require_hounsfield
 from PRRTPredictorCore.dicom.suv import pet_of_stack, suv_scale
 from PRRTPredictorCore.dicom.values import text
-from PRRTPredictorCore.errors import Code, DicomRefused, InputRefused, PRRTError
+from PRRTPredictorCore.errors import Code, InputRefused, PRRTError
 from PRRTPredictorCore.progress import Progress, silent
 from PRRTPredictorCore.records import MODALITY_NAMES, LoadedSeries, Modality, Notice, PetCtPair, Unit
 from PRRTPredictorLib.Database import DicomDatabase
@@ -124,14 +125,7 @@ def _decoded(scan: SeriesScan, progress: Progress, suvPerValue: float = 0.0) -> 
 
 
 def _ofOnePatient(study: LoadedStudy) -> LoadedStudy:
-    pet, ct = study.pet.patient_sha256, study.ct.patient_sha256
-    if pet and ct and pet != ct:
-        raise DicomRefused(
-            Code.PATIENT_DIFFERS,
-            "PET and CT belong to different patients.",
-            where="PatientID (0010,0020)",
-            remedy="Choose PET and CT of one examination.",
-        )
+    require_one_patient(study.pet, study.ct)
     return study
 
 

@@ -14,7 +14,8 @@ import pytest
 
 from PRRTPredictorCore.errors import Code, CohortRefused, DicomRefused, RunFailed, SuvRefused
 from PRRTPredictorCore.files import cache_folder
-from PRRTPredictorCore.imaging.cache import prepare_cohort, reopen_cohort, series_hash
+from PRRTPredictorCore.imaging.cache import prepare_cohort, reopen_cohort
+from PRRTPredictorCore.imaging.keys import series_hash
 from PRRTPredictorCore.imaging.preprocess import PreprocessConfig
 from PRRTPredictorCore.records import (
     Acquisition,

@@ -17,7 +17,7 @@ from PRRTPredictorCore.errors import Code, PRRTError, RunFailed
 from PRRTPredictorCore.imaging.compress import PIECE_BYTES, gzip_pieces
 from PRRTPredictorCore.imaging.nrrd import read_nrrd, read_series, write_nrrd, write_series
 from PRRTPredictorCore.prediction.sources import ct_of, pet_of
-from PRRTPredictorCore.records import Acquisition, LoadedSeries, Notice, Volume
+from PRRTPredictorCore.records import Acquisition, LoadedSeries, Notice, Person, Volume
 
 OBLIQUE = np.array(
     [[3.1, 0.4, -0.3, -101.5], [-0.35, 3.9, 0.6, 37.25], [0.5, -0.7, 4.9, -640.125], [0.0, 0.0, 0.0, 1.0]]
@@ -155,7 +155,7 @@ def series(dtype=np.float32) -> LoadedSeries:
         study_uid="1.2.4",
         series_uid="1.2.5",
         notices=(Notice("SLICES_RESAMPLED", "3.2 to 3.4 mm apart:=\nresampled % linearly."), Notice("B", "")),
-        patient_sha256="ab" * 32,
+        person=Person("CANARY-ID", date(1950, 1, 2), "F"),
     )
 
 
@@ -169,8 +169,9 @@ def test_a_series_comes_back_whole_but_without_the_patient(tmp_path: Path, dtype
     np.testing.assert_array_equal(read.volume.ijk_to_lps, OBLIQUE)
     for name in ("acquisition", "frame_of_reference_uid", "study_uid", "series_uid", "notices"):
         assert getattr(read, name) == getattr(written, name), name
-    assert read.patient_sha256 == ""
-    assert b"abab" not in (tmp_path / "series.nrrd").read_bytes()
+    assert read.person == Person()
+    assert b"CANARY" not in (tmp_path / "series.nrrd").read_bytes()
+    assert b"1950" not in (tmp_path / "series.nrrd").read_bytes()
     # The same voxels for everyone else.
     np.testing.assert_array_equal(read_nrrd(tmp_path / "series.nrrd").array, written.volume.array)
 

@@ -16,7 +16,8 @@ from training_stand_in import SHAPE
 
 from PRRTPredictorCore.errors import Code, CohortRefused
 from PRRTPredictorCore.files import cache_folder
-from PRRTPredictorCore.imaging.cache import PreparedCohort, _write_entry
+from PRRTPredictorCore.imaging.cache import PreparedCohort
+from PRRTPredictorCore.imaging.store import write_entry
 from PRRTPredictorCore.imaging.normalise import ImageNormaliser, TabularNormaliser
 from PRRTPredictorCore.imaging.preprocess import PreprocessConfig
 from PRRTPredictorCore.models.fitted import FittedNetwork
@@ -76,7 +77,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, private_folders: None) -> Path
     write_run_cohort(out, RunCohort(stored.cohort, images))
     y_of = {one.code: int(one.outcome.long_pfs) for one in stored.cohort.patients}
     for place, code in enumerate(y_of):
-        _write_entry(cache_folder(), key_of(code), made_study(place))
+        write_entry(cache_folder(), key_of(code), made_study(place))
     store = RunStore(out)
     for place, name in enumerate(MODELS):
         own = dict(zip(y_of, np.random.default_rng(place).normal(size=PATIENTS), strict=True))

@@ -187,7 +187,7 @@ def test_nodes_stand_under_patient_and_study_as_slicer_puts_them() -> None:
     assert [heights[uid] for uid in uids] == sorted(heights.values())
     assert not any("STS" in node.GetName() for node in (nodes.pet, nodes.ct))
     assert patientIdOf(nodes.pet) == "STS_007"
-    assert Study.seriesFromNode(nodes.pet).patient_sha256 == loaded.pet.patient_sha256 != ""
+    assert Study.seriesFromNode(nodes.pet).person.patient_id == loaded.pet.person.patient_id != ""
     assert "STS_007" not in nodes.pet.GetAttribute("PRRTPredictor.Series")
 
     count = len(itemsOf(scene))
@@ -203,7 +203,7 @@ def test_the_patient_is_known_after_reopening_too(tmp_path) -> None:
     nodes = Study.addStudy(scene, loaded, pair)
     reopened = saveAndReopen(scene, tmp_path)
     pet = Study.seriesFromNode(reopened.GetFirstNodeByName(nodes.pet.GetName()))
-    assert pet.patient_sha256 == loaded.pet.patient_sha256
+    assert pet.person.patient_id == loaded.pet.person.patient_id
     same(pet, loaded.pet)
 
 
@@ -326,7 +326,7 @@ def test_a_volume_that_slicer_loaded_becomes_suv_once(imported) -> None:
     same(got.pet, expected.pet, atol=1e-6 * float(expected.pet.volume.array.max()))
     np.testing.assert_array_equal(got.ct.volume.array, expected.ct.volume.array)
     assert got.ct.acquisition == expected.ct.acquisition
-    assert got.pet.patient_sha256 == expected.pet.patient_sha256
+    assert got.pet.person.patient_id == expected.pet.person.patient_id
     again = Study.studyFromNodes(pet, ct, slicer.dicomDatabase, assumeUnits=True)
     np.testing.assert_array_equal(again.pet.volume.array, got.pet.volume.array)
     # Without the database nothing proves the unit, and what the user vouches for is seen to be wrong.

@@ -18,6 +18,9 @@ from .cells import parse_number
 MAX_SAMPLING_AGE_DAYS = 28
 """Labs are measured within four weeks before the first PRRT cycle (paper, section 2.1)."""
 
+MAX_DAYS_FROM_PET = 120
+"""Blood is taken at most 28 days before PRRT, the PET hardly more than 120 (paper, section 2.2)."""
+
 DE_RITIS_USUAL = (0.3, 5.0)
 """AST/ALT beyond this deserves a second look; the paper's cohort spans 0.46 to 3.43."""
 
@@ -213,6 +216,17 @@ def lab_notices(labs: Labs) -> tuple[Notice, ...]:
             )
         )
     return tuple(notices)
+
+
+def sampling_notices(labs: Labs, pet_date: date | None) -> tuple[Notice, ...]:
+    """Say when blood and PET were taken so far apart that they hardly tell of one state, or of one patient."""
+    if labs.sampled_on is None or pet_date is None:
+        return ()
+    days = abs((labs.sampled_on - pet_date).days)
+    if days <= MAX_DAYS_FROM_PET:
+        return ()
+    message = f"The blood was taken {days} days from the PET; check the dates, and that both are of one patient."
+    return (Notice("LABS_FAR_FROM_PET", message),)
 
 
 def check_sampling_date(sampled_on: date, prrt_start: date) -> None:

@@ -2,3 +2,6 @@
 
 Never a guess where the header proves nothing, never a write.
 """
+
+READING_VERSION = 2
+"""Raised whenever the same files give other voxels, another place, or are judged otherwise; caches look at it."""

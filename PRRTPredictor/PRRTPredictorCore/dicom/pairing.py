@@ -18,10 +18,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
 
 from ..errors import Code, SuvRefused
 from ..records import LeftOut, Notice, PetCtPair, StudyIndex
+from .examination import examination_notices, identifier_of
 from .index_facts import SeriesFacts, is_localizer
 from .scan import PET_AND_CT_CLASSES
 from .suv import suv_scale
@@ -148,9 +148,8 @@ def _fitness(pet: SeriesFacts, ct: SeriesFacts) -> tuple[float, ...]:
 
 def _same_patient(pet: SeriesFacts, ct: SeriesFacts) -> bool:
     same_study = bool(pet.record.study_uid) and pet.record.study_uid == ct.record.study_uid
-    if not pet.patient or not ct.patient:
-        return same_study
-    return pet.patient == ct.patient
+    one, other = identifier_of(pet.patient), identifier_of(ct.patient)
+    return one == other if one and other else same_study
 
 
 def _same_frame(pet: SeriesFacts, ct: SeriesFacts) -> bool:
@@ -256,16 +255,3 @@ def _pair(match: _Match) -> PetCtPair:
         patient_name=pet.patient_name,
         notices=tuple(notices),
     )
-
-
-def examination_notices(pet: tuple[str, date | None], ct: tuple[str, date | None]) -> tuple[Notice, ...]:
-    """Say when PET and CT, each given as study UID and date, look as if they were not of one examination."""
-    notices = []
-    if pet[0] != ct[0]:
-        message = "PET and CT belong to different DICOM studies; make sure that they are of one examination."
-        notices.append(Notice("STUDY_DIFFERS", message))
-    days = abs((pet[1] - ct[1]).days) if pet[1] and ct[1] else 0
-    if days:
-        apart = "1 day" if days == 1 else f"{days} days"
-        notices.append(Notice("DATE_DIFFERS", f"PET and CT were acquired {apart} apart."))
-    return tuple(notices)

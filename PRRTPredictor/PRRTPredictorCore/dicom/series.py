@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 
@@ -13,6 +12,7 @@ from pydicom.dataset import Dataset
 from ..errors import Code, DicomRefused, GeometryRefused
 from ..progress import Progress, silent
 from ..records import Acquisition, LoadedSeries, Modality, Notice, Unit, Volume, YesNo
+from .examination import person_of
 from .frames import FrameStack, SeriesScan, Source, decode, scan_series
 from .geometry import SAME_POSITION_MM, SliceGrid, affine, even_grid, resample_slices, slice_normal
 from .scan import series_name
@@ -134,15 +134,9 @@ def loaded_series(volume: Volume, header: Dataset, notices: tuple[Notice, ...] =
         frame_of_reference_uid=text(header, "FrameOfReferenceUID"),
         study_uid=text(header, "StudyInstanceUID"),
         series_uid=text(header, "SeriesInstanceUID"),
-        patient_sha256=patient_sha256(text(header, "PatientID")),
+        person=person_of(header),
         notices=notices,
     )
-
-
-def patient_sha256(patient_id: str) -> str:
-    """Hash of a patient's identifier, however it is capitalised; empty where there is none."""
-    identifier = patient_id.casefold()
-    return hashlib.sha256(identifier.encode()).hexdigest() if identifier else ""
 
 
 def require_hounsfield(headers: Sequence[Dataset]) -> tuple[Notice, ...]:

@@ -11,9 +11,25 @@ from typing import Any
 
 import numpy as np
 
-from ..records import Acquisition, CommonGrid, Notice, PreparedStudy
+from ..records import Acquisition, CommonGrid, Notice
 
-_FORMAT = 1
+_FORMAT = 2
+"""1 did not say whose images they are, so that one patient in two rows of a table went unseen."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whose images these are, as far as rows of a cohort must be compared.
+
+    Attributes
+    ----------
+    code : str
+        Study code of the PatientID in the files (a keyed hash); empty where it is absent or stands for nobody.
+    sex : {"M", "F", ""}
+    """
+
+    code: str = ""
+    sex: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,19 +47,21 @@ class Sidecar:
     pet_acquisition: Acquisition
     ct_acquisition: Acquisition
     notices: tuple[Notice, ...]
+    subject: Subject
 
 
-def to_sidecar(study: PreparedStudy, key: str, voxels_sha256: str) -> bytes:
+def to_sidecar(sidecar: Sidecar, key: str) -> bytes:
     """The sidecar's bytes; their first field is the hash of all others."""
     body = {
         "format": _FORMAT,
         "key": key,
-        "voxels_sha256": voxels_sha256,
-        "shape": list(study.grid.shape),
-        "ijk_to_lps": study.grid.ijk_to_lps.tolist(),
-        "pet_acquisition": acquisition_to_json(study.pet_acquisition),
-        "ct_acquisition": acquisition_to_json(study.ct_acquisition),
-        "notices": [asdict(notice) for notice in study.notices],
+        "voxels_sha256": sidecar.voxels_sha256,
+        "shape": list(sidecar.grid.shape),
+        "ijk_to_lps": sidecar.grid.ijk_to_lps.tolist(),
+        "pet_acquisition": acquisition_to_json(sidecar.pet_acquisition),
+        "ct_acquisition": acquisition_to_json(sidecar.ct_acquisition),
+        "notices": [asdict(notice) for notice in sidecar.notices],
+        "subject": asdict(sidecar.subject),
     }
     return json.dumps({"sha256": _digest(body), "body": body}, indent=1).encode()
 
@@ -62,8 +80,9 @@ def from_sidecar(content: bytes, key: str) -> Sidecar | None:
             acquisition_from_json(body["pet_acquisition"]),
             acquisition_from_json(body["ct_acquisition"]),
             tuple(Notice(**notice) for notice in body["notices"]),
+            Subject(**body["subject"]),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Code, DicomRefused
+from ..dicom.examination import pairing_notices, require_one_patient
 from ..records import MODALITY_NAMES, CommonGrid, LoadedSeries, Notice, PreparedStudy, Volume
 from .body import body_mask
 from .grid import box_in, canonical_view, common_box, grid_of, trim_constant_ends
@@ -75,8 +75,9 @@ def prepare_study(pet: LoadedSeries, ct: LoadedSeries, config: PreprocessConfig 
         ``BAD_GEOMETRY``: an affine is singular.
     """
     config = config or PreprocessConfig()
-    _require_one_patient(pet, ct)
+    require_one_patient(pet, ct)
     notices: list[Notice] = [*pet.notices, *ct.notices]
+    notices += [notice for notice in pairing_notices(pet, ct) if notice not in notices]
     pet_view, ct_view = canonical_view(pet.volume), canonical_view(ct.volume)
     if config.trim_end_slices:
         pet_view = _trimmed(pet_view, notices)
@@ -100,17 +101,6 @@ def prepare_study(pet: LoadedSeries, ct: LoadedSeries, config: PreprocessConfig 
         ct_acquisition=ct.acquisition,
         notices=(*notices, *overlap_notices, *ct_notices),
     )
-
-
-def _require_one_patient(pet: LoadedSeries, ct: LoadedSeries) -> None:
-    if pet.patient_sha256 and ct.patient_sha256 and pet.patient_sha256 != ct.patient_sha256:
-        raise DicomRefused(
-            Code.PATIENT_DIFFERS,
-            "PET and CT belong to different patients.",
-            where="PatientID (0010,0020)",
-            remedy="Choose PET and CT of one examination; where de-identification gave one patient two identifiers, "
-            "make them equal.",
-        )
 
 
 def clean_pet(block: NDArray[Any]) -> NDArray[np.float32]:

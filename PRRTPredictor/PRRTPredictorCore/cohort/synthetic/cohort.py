@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from ...errors import Code, InputRefused
 from ...files import published_folder, require_folder_target
 from ...labelmaps import write_segmentation
+from ...processes import side_by_side
 from ...progress import Progress, silent
 from .anatomy import LABEL_NAMES
 from .headers import identity_of
@@ -95,7 +97,8 @@ def make_cohort(
     InputRefused
         ``OUTPUT``: ``out`` holds something else, or is no place to write to.
     RunFailed
-        ``OUTPUT``: it cannot be written after all, the disk being full for example.
+        ``OUTPUT``: it cannot be written after all, the disk being full for example. ``WORKER_DIED``: a process was
+        killed; nothing is left behind.
     """
     config = config or SyntheticConfig()
     require_folder_target(out)
@@ -189,10 +192,7 @@ def _make_all(work: Path, plans: Iterable[PatientPlan], jobs: int) -> Iterator[S
         for plan in plans:
             yield write_patient(work, plan)
         return
-    from joblib import Parallel, delayed
-
-    parallel = Parallel(n_jobs=min(jobs, len(plans)), return_as="generator_unordered")
-    yield from parallel(delayed(write_patient)(work, plan) for plan in plans)
+    yield from side_by_side(partial(write_patient, work), plans, jobs)
 
 
 def _describe(out: Path, plans: Iterable[PatientPlan], bayes: BayesAuroc) -> SyntheticCohort:
