@@ -15,7 +15,9 @@ from PRRTPredictorCore.cohort.labs import (
     accepted_units,
     canonical_unit,
     check_sampling_date,
+    input_title,
     lab_notices,
+    lab_title,
     lab_value,
     make_labs,
 )
@@ -210,3 +212,156 @@ def test_unusual_labs_and_ratios_are_noticed() -> None:
     for ast, alt in ((139.0, 7.0), (14.0, 132.0)):
         (notice,) = lab_notices(Labs(ast, alt, 61, 419))
         assert notice.code == "DE_RITIS_EXTREME"
+
+
+# --- at the edges -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lab", "unit", "low", "high"),
+    [
+        ("ast", "U/L", 4, 5000),
+        ("ast", "µkat/L", 0.05, 10),
+        ("alt", "U/L", 3, 5000),
+        ("alt", "µkat/L", 0.05, 10),
+        ("ggt", "U/L", 3, 5000),
+        ("ggt", "µkat/L", 0.05, 25),
+        ("cga", "µg/L", 5, 1_000_000),
+    ],
+)
+def test_what_is_accepted(lab: str, unit: str, low: float, high: float) -> None:
+    limits = accepted_range(lab, unit)
+    assert (limits.low, limits.high) == (low, high)
+    assert f"{low:g} to {high:g} {unit} is accepted" in refusal(lab, 1e9, unit).remedy
+
+
+@pytest.mark.parametrize(
+    ("place", "low", "high", "words"),
+    [
+        (0, 8, 500, "AST of {value:g} U/L"),
+        (1, 5, 500, "ALT of {value:g} U/L"),
+        (2, 6, 1500, "GGT of {value:g} U/L"),
+        (3, 10, 200_000, "CgA of {value:g} µg/L"),
+    ],
+)
+def test_what_is_usual(place: int, low: float, high: float, words: str) -> None:
+    def words_of(value: float) -> list[str]:
+        values = [28.0, 28.0, 61.0, 419.0]
+        values[place] = value
+        return [one.message for one in lab_notices(Labs(*values)) if one.code == "LAB_UNUSUAL"]
+
+    assert words_of(low) == words_of(high) == []
+    for value, side in ((low - 0.25, "low"), (high + 0.25, "high")):
+        assert words_of(value) == [f"{words.format(value=value)} is unusually {side}; check value and unit."]
+
+
+@pytest.mark.parametrize(
+    ("ast", "alt", "extreme"), [(30, 100, ""), (29, 100, "0.29"), (100, 20, ""), (101, 20, "5.05")]
+)
+def test_the_de_ritis_ratio_may_be_from_0_3_to_5(ast: float, alt: float, extreme: str) -> None:
+    notices = lab_notices(Labs(ast, alt, 61, 419))
+    assert bool(notices) == bool(extreme)
+    for notice in notices:
+        assert notice.code == "DE_RITIS_EXTREME"
+        assert f"of {extreme} lies outside 0.3 to 5;" in notice.message
+
+
+def test_zero_and_less_are_told_apart_and_a_half_is_neither() -> None:
+    assert refusal("ast", 0).message.startswith("AST is zero,")
+    assert refusal("ast", -0.5).message.startswith("AST is negative,")
+    assert refusal("ast", 0.5).code is Code.LAB_IMPLAUSIBLE
+
+
+def test_printed_names() -> None:
+    assert [lab_title(lab) for lab in LABS] == ["AST", "ALT", "GGT", "CgA"]
+    assert [input_title(name) for name in (*LABS, "haemoglobin")] == ["AST", "ALT", "GGT", "CgA", "haemoglobin"]
+
+
+@pytest.mark.parametrize(
+    ("lab", "unit", "remedy"),
+    [
+        ("ast", "mg/dL", "Give AST in U/L or µkat/L."),
+        ("ast", "nmol/L", "Give AST in U/L or µkat/L."),
+        ("ggt", "nmol/L", "Give GGT in U/L or µkat/L."),
+        ("ggt", "ug/L", "Give GGT in U/L or µkat/L."),
+        ("ast", "nkat/L", "Give AST in U/L or µkat/L. 1000 nkat/L = 1 µkat/L."),
+        ("ggt", "nkat/L", "Give GGT in U/L or µkat/L. 1000 nkat/L = 1 µkat/L."),
+        ("cga", "nkat/L", "Give CgA in µg/L."),
+        ("cga", "mg/dL", "Give CgA in µg/L."),
+        ("cga", "µkat/L", "Give CgA in µg/L."),
+        (
+            "cga",
+            "pmol/L",
+            "Give CgA in µg/L. "
+            "A molar CgA value has no fixed factor to µg/L: it depends on the assay; ask the laboratory.",
+        ),
+        (
+            "cga",
+            "U/L",
+            "Give CgA in µg/L. CgA in U/L is an assay's own unit without a fixed factor to µg/L; ask the laboratory.",
+        ),
+    ],
+)
+def test_a_wrong_unit_gets_the_hint_that_fits_and_no_other(lab: str, unit: str, remedy: str) -> None:
+    assert refusal(lab, 28, unit).remedy == remedy
+
+
+@pytest.mark.parametrize(
+    ("unit", "quoted"),
+    [
+        ("mmol/L", True),
+        ("abcdefgh/L", True),
+        ("abcdefghi/L", False),
+        ("g / dL", True),
+        ("µg/dL", True),
+        ("mmolL", False),
+        ("m/m/L", False),
+        ("12/L", False),
+        ("a-b/L", False),
+    ],
+)
+def test_only_what_looks_like_a_unit_is_repeated(unit: str, quoted: bool) -> None:
+    message = refusal("ast", 28, f" {unit} ").message
+    assert message == f"The unit {unit if quoted else 'as written'} is not one in which AST can be used."
+
+
+@pytest.mark.parametrize(
+    ("lab", "value", "unit", "remedy"),
+    [
+        (
+            "ast",
+            0.5,
+            "",
+            "0.5 looks like a value in µkat/L: check the unit. "
+            "Check the value and its unit; 4 to 5000 U/L is accepted.",
+        ),
+        ("ast", 0.06, "", "Check the value and its unit; 4 to 5000 U/L is accepted."),
+        ("ast", 6000, "", "Check the value and its unit; 4 to 5000 U/L is accepted."),
+        (
+            "ast",
+            28,
+            "µkat/L",
+            "28 looks like a value in U/L: check the unit. "
+            "Check the value and its unit; 0.05 to 10 µkat/L is accepted. "
+            "If it is 28 µkat/L indeed, enter 1680 U/L.",
+        ),
+        ("ast", 0.04, "µkat/L", "Check the value and its unit; 0.05 to 10 µkat/L is accepted."),
+        ("ast", 2000, "µkat/L", "Check the value and its unit; 0.05 to 10 µkat/L is accepted."),
+        (
+            "cga",
+            4,
+            "",
+            "4 looks like a value in nmol/L or mg/L: check the unit. "
+            "Check the value and its unit; 5 to 1e+06 µg/L is accepted.",
+        ),
+        (
+            "cga",
+            2e6,
+            "",
+            "2e+06 looks like a value in ng/L: check the unit. "
+            "Check the value and its unit; 5 to 1e+06 µg/L is accepted.",
+        ),
+    ],
+)
+def test_an_absurd_value_gets_the_hint_that_fits_and_no_other(lab: str, value: float, unit: str, remedy: str) -> None:
+    assert refusal(lab, value, unit).remedy == remedy
