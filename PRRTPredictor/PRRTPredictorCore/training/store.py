@@ -72,7 +72,9 @@ class RunStore:
     def splits(self) -> tuple[Split, ...]:
         """Who trains and who is held out, by repeat, then fold."""
         splits = read_splits(self.path / SPLITS)
-        if len(splits) != self.manifest.folds * self.manifest.repeats:
+        folds = self.manifest.folds
+        in_order = all((one.repeat, one.fold) == divmod(place, folds) for place, one in enumerate(splits))
+        if len(splits) != folds * self.manifest.repeats or not in_order:
             raise self._contradiction(f"{SPLITS} does not hold the splits that {MANIFEST_NAME} announces.")
         return splits
 
