@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from struct import Struct, error
 
+_END = b"\xff\xd9"  # the markers EOC and EOI
+_FILLING = 64
 _J2K_STARTS = b"\xff\x4f\xff\x51"  # the markers SOC and SIZ (ISO 15444-1, A.5.1)
 _J2K_SIZE = Struct(">8x8LHBBB").unpack_from
 _J2K_SIGNED = 0x80
@@ -40,6 +42,14 @@ def declared_shape(codestream: bytes) -> tuple[int, int] | None:
         return _jpeg_shape(codestream) if codestream.startswith(_JPEG_STARTS) else None
     except (error, IndexError):
         return None
+
+
+def is_whole(codestream: bytes) -> bool:
+    """Whether a JPEG, JPEG-LS or JPEG 2000 codestream reaches its end marker, give or take some filling.
+
+    No entropy-coded data hold these two bytes. Decoders make what they can of the rest, or look for it without end.
+    """
+    return _END in codestream[-_FILLING:]
 
 
 def j2k_shape_and_sign(codestream: bytes) -> tuple[tuple[int, int], bool] | None:

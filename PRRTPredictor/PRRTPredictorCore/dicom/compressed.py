@@ -1,7 +1,7 @@
 """Compressed pixel data decoded frame by frame, each only after its codestream has declared the announced size.
 
-Through :mod:`.swift` where that can, else through pydicom's decoders (gdcm, pyjpegls, pylibjpeg-openjpeg, pillow), and
-the JPEG processes that pydicom leaves out through GDCM itself.
+Through :mod:`.swift` where that can, else through pydicom and pyjpegls, pylibjpeg-openjpeg or pillow. Never through
+GDCM, which ends the whole process on damaged files.
 """
 
 from __future__ import annotations
@@ -10,37 +10,39 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, JPEGExtended12Bit, RLELossless
+from pydicom.uid import UID, RLELossless
 
-from .codestreams import declared_shape
+from .codestreams import declared_shape, is_whole
+from .headers import truncated
 from .pixel_source import PixelSource, unreadable
-from .swift import swift_frame
+from .swift import has_swift_decoder, is_jpeg, swift_frame, swift_image
 from .values import HEADER_ERRORS
 
-_JPEG_BY_GDCM = frozenset(
-    {
-        str(JPEGExtended12Bit),  # process 2 and 4, of which pydicom decodes the 8-bit form only
-        "1.2.840.10008.1.2.4.53",  # process 6 and 8, retired
-        "1.2.840.10008.1.2.4.55",  # process 10 and 12, retired
-    }
-)
-_DECODER_ERRORS = (*HEADER_ERRORS, RuntimeError, MemoryError)
+_TRUSTED_PLUGINS = ("pyjpegls", "pylibjpeg", "pillow", "pydicom")
+_DECODER_ERRORS = (*HEADER_ERRORS, RuntimeError, MemoryError, ImportError)
 
 
 def can_decode(source: PixelSource) -> bool:
     """Whether the decoder that a file's transfer syntax needs is installed."""
     if source.offset is not None:
         return True
-    if _is_for_gdcm(source):
-        return _has_gdcm()
+    if has_swift_decoder(source.transfer_syntax):
+        return True
+    return bool(_plugins(source.transfer_syntax))
+
+
+def _plugins(transfer_syntax: str) -> tuple[str, ...]:
+    """Pydicom's decoders that may be used, the quickest first."""
+    if is_jpeg(transfer_syntax):
+        return ()
     try:
-        return bool(get_decoder(UID(source.transfer_syntax)).is_available)
+        available = get_decoder(UID(transfer_syntax)).available_plugins
     except NotImplementedError:
-        return False
+        return ()
+    return tuple(name for name in _TRUSTED_PLUGINS if name in available)
 
 
 def compressed_frames(source: PixelSource) -> Iterator[NDArray[Any]]:
@@ -49,7 +51,7 @@ def compressed_frames(source: PixelSource) -> Iterator[NDArray[Any]]:
     Raises
     ------
     DicomRefused
-        UNREADABLE_PIXELS.
+        TRUNCATED, UNREADABLE_PIXELS.
     """
     if source.can_share_time and source.fragments_at is not None:
         swift = swift_frame(
@@ -63,26 +65,14 @@ def compressed_frames(source: PixelSource) -> Iterator[NDArray[Any]]:
             stream.seek(source.fragments_at or 0)
             stored = stream.read()
         _require_announced_shapes(source, stored)
-        yield from _frames_by_gdcm(source, stored) if _is_for_gdcm(source) else _frames_by_pydicom(source, stored)
+        yield from _frames_of_jpeg(source, stored) if is_jpeg(source.transfer_syntax) else _by_pydicom(source, stored)
     except _DECODER_ERRORS as error:
         raise unreadable(
             source.path,
             "The pixel data cannot be decoded: they are damaged, or the decoder for their transfer syntax "
             f"({source.transfer_syntax}) is not installed.",
-            "Install python-gdcm, pyjpegls, pylibjpeg-openjpeg and pillow, or export the series uncompressed.",
+            "Install imagecodecs, pyjpegls, pylibjpeg-openjpeg and pillow, or export the series uncompressed.",
         ) from error
-
-
-def _is_for_gdcm(source: PixelSource) -> bool:
-    return source.transfer_syntax in _JPEG_BY_GDCM and source.bits_stored > 8
-
-
-def _has_gdcm() -> bool:
-    try:
-        import gdcm  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 def _codestreams(source: PixelSource, stored: bytes) -> Iterator[bytes]:
@@ -90,19 +80,30 @@ def _codestreams(source: PixelSource, stored: bytes) -> Iterator[bytes]:
 
 
 def _require_announced_shapes(source: PixelSource, stored: bytes) -> None:
-    """Refuse frames whose codestream declares another size than the header: a decoder would allocate it."""
+    """Refuse frames whose codestream is cut, or declares another size than the header: a decoder would allocate it."""
     if source.transfer_syntax == RLELossless:
         return  # declares none; pydicom unpacks it to the header's
     for codestream in _codestreams(source, stored):
         if declared_shape(codestream) != (source.rows, source.columns):
             raise unreadable(source.path, "The compressed image has another size than the header announces.")
+        if not is_whole(codestream):
+            raise truncated(source.path, "The compressed image ends too early.")
 
 
-def _frames_by_pydicom(source: PixelSource, stored: bytes) -> Iterator[NDArray[Any]]:
+def _frames_of_jpeg(source: PixelSource, stored: bytes) -> Iterator[NDArray[Any]]:
+    for codestream in _codestreams(source, stored):
+        image = swift_image(codestream, source.transfer_syntax, (source.rows, source.columns), source.dtype)
+        if image is None:
+            raise ValueError("another pixel format than the header announces")
+        yield image
+
+
+def _by_pydicom(source: PixelSource, stored: bytes) -> Iterator[NDArray[Any]]:
     decoder = get_decoder(UID(source.transfer_syntax))
-    # CharLS by way of pyjpegls takes two thirds of the time that it takes by way of GDCM.
-    plugin = "pyjpegls" if "pyjpegls" in decoder.available_plugins else ""
-    frames = partial(decoder.iter_array, stored, raw=True, decoding_plugin=plugin)
+    plugins = _plugins(source.transfer_syntax)
+    if not plugins:
+        raise NotImplementedError("no decoder is installed")
+    frames = partial(decoder.iter_array, stored, raw=True, decoding_plugin=plugins[0])
     if source.extended_offsets is not None:
         frames = partial(frames, extended_offsets=source.extended_offsets)
     for frame, _ in frames(
@@ -117,28 +118,3 @@ def _frames_by_pydicom(source: PixelSource, stored: bytes) -> Iterator[NDArray[A
         pixel_keyword="PixelData",
     ):
         yield frame
-
-
-def _frames_by_gdcm(source: PixelSource, stored: bytes) -> Iterator[NDArray[Any]]:
-    import gdcm
-
-    for codestream in _codestreams(source, stored):
-        fragment = gdcm.Fragment()
-        fragment.SetByteStringValue(codestream)
-        fragments = gdcm.SequenceOfFragments.New()
-        fragments.AddFragment(fragment)
-        element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-        element.SetValue(fragments.__ref__())
-        image = gdcm.Image()
-        image.SetNumberOfDimensions(2)
-        image.SetDimensions((source.columns, source.rows, 1))
-        image.SetDataElement(element)
-        kind = gdcm.PhotometricInterpretation.GetPIType("MONOCHROME2")
-        image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(kind))
-        syntax = gdcm.TransferSyntax.GetTSType(source.transfer_syntax)
-        image.SetTransferSyntax(gdcm.TransferSyntax(syntax))
-        bits = source.bits_stored
-        image.SetPixelFormat(gdcm.PixelFormat(1, source.bits_allocated, bits, bits - 1, int(source.signed)))
-        # GDCM hands its bytes over as text.
-        values = np.frombuffer(image.GetBuffer().encode("utf-8", "surrogateescape"), source.dtype)
-        yield values.reshape(source.rows, source.columns)

@@ -11,7 +11,7 @@ from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import BaseTag, Tag
 
 from ..errors import Code, DicomRefused
-from .values import HEADER_ERRORS, items, number, text, value_of
+from .values import HEADER_ERRORS, items, number, text, value_of, without_warnings
 
 _SHARED_GROUPS = Tag("SharedFunctionalGroupsSequence")
 _PER_FRAME_GROUPS = Tag("PerFrameFunctionalGroupsSequence")
@@ -64,6 +64,11 @@ def flat_headers(header: Dataset) -> tuple[Dataset, ...]:
     frames = frame_count(header)
     if _SHARED_GROUPS not in header and _PER_FRAME_GROUPS not in header:
         return (header,) * frames
+    with without_warnings():
+        return _flattened(header, frames)
+
+
+def _flattened(header: Dataset, frames: int) -> tuple[Dataset, ...]:
     root = Dataset()
     _copy(header, root, header.keys() - {_SHARED_GROUPS, _PER_FRAME_GROUPS})
     for group in items(header, "SharedFunctionalGroupsSequence")[:1]:

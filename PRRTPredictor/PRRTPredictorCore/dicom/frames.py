@@ -22,9 +22,9 @@ from ..progress import Progress, silent
 from ..records import MODALITY_NAMES, Modality
 from .decoding import stored_frames
 from .flat import flat_headers
-from .headers import files_of, open_files, shown, without_warnings
+from .headers import files_of, open_files, shown
 from .scan import FramePlace, SeriesScan, Source, scan_series
-from .values import number
+from .values import number, without_warnings
 
 __all__ = ["FrameStack", "SeriesScan", "Source", "decode", "read_frames", "read_headers", "scan_series"]
 
@@ -169,7 +169,7 @@ def _rescale(place: FramePlace, modality: Modality) -> tuple[float, float]:
 
 def _require_possible_hu(values: NDArray[Any], place: FramePlace) -> None:
     """Refuse a slice with a value that is not finite or beyond any material."""
-    if not (-_LARGEST_HU <= values.min() and values.max() <= _LARGEST_HU):
+    if not (values.min() >= -_LARGEST_HU and values.max() <= _LARGEST_HU):
         raise _impossible(place)
 
 

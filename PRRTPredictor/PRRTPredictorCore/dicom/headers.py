@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import warnings
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +18,7 @@ from ..errors import Code, DicomRefused
 from ..progress import Progress, silent
 from .bounds import LARGEST_INFLATED_HEADER, LARGEST_VALUE, BoundedFile, InflatedFile
 from .plain import HEADER_BYTES, PIXEL_ELEMENTS, deflated_meta, plain_header
-from .values import HEADER_ERRORS, text
+from .values import HEADER_ERRORS, text, without_warnings
 
 _DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 _PREAMBLE_BYTES = 132
@@ -194,14 +192,6 @@ def open_files(files: Sequence[Path], progress: Progress = silent, stage: str = 
         progress(stage, done, len(files))
         if file is not None:
             yield file
-
-
-@contextmanager
-def without_warnings() -> Iterator[None]:
-    """Silence pydicom's warnings of values that break a rule of their VR; what matters is checked where it is used."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def truncated(path: Path, message: str) -> DicomRefused:

@@ -1,7 +1,8 @@
-"""JPEG-LS and JPEG 2000 by decoders that let go of Python's lock, so that slices can be decoded side by side.
+"""JPEG, JPEG-LS and JPEG 2000 by decoders that let go of Python's lock, so that slices can be decoded side by side.
 
-Only what is beyond doubt is decoded here, and only where imagecodecs is installed: one whole frame of exactly the size
-and type that the header announces. Everything else, and whatever is damaged, is left to pydicom's decoders.
+Only what is beyond doubt is decoded here, and only where imagecodecs is installed: whole frames of exactly the size and
+type that the header announces. Whatever else JPEG-LS or JPEG 2000 is, is left to pydicom's decoders; for JPEG there is
+no other decoder, as GDCM ends the whole process on damaged files.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.encaps import generate_frames
-from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGLSLossless, JPEGLSNearLossless
+from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGLSLossless, JPEGLSNearLossless, JPEGTransferSyntaxes
 
-from .codestreams import declared_shape, j2k_shape_and_sign
+from .codestreams import declared_shape, is_whole, j2k_shape_and_sign
 from .values import HEADER_ERRORS
 
+_RETIRED_JPEG = ("1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55")  # processes 6 and 8, 10 and 12
+_JPEG = frozenset({*map(str, JPEGTransferSyntaxes), *_RETIRED_JPEG})
 _JPEG_LS = frozenset({str(JPEGLSLossless), str(JPEGLSNearLossless)})
 _JPEG_2000 = frozenset({str(JPEG2000Lossless), str(JPEG2000)})
 _SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
-_END_OF_CODESTREAM = b"\xff\xd9"
 
 
 @cache
@@ -33,9 +35,14 @@ def _is_installed() -> bool:
     return True
 
 
+def is_jpeg(transfer_syntax: str) -> bool:
+    """Whether a transfer syntax is one of JPEG's own (ISO 10918-1), lossless or not."""
+    return transfer_syntax in _JPEG
+
+
 def has_swift_decoder(transfer_syntax: str) -> bool:
     """Whether frames of a transfer syntax can be decoded side by side in threads."""
-    return transfer_syntax in _JPEG_LS | _JPEG_2000 and _is_installed()
+    return transfer_syntax in _JPEG | _JPEG_LS | _JPEG_2000 and _is_installed()
 
 
 def swift_frame(
@@ -65,27 +72,33 @@ def swift_frame(
             return None  # cut, or followed by something
         frames = list(generate_frames(stored, number_of_frames=1))
         # A codestream that is cut must not pass for one that decodes to the part that is left.
-        if len(frames) != 1 or not frames[0].rstrip(b"\0").endswith(_END_OF_CODESTREAM):
+        if len(frames) != 1 or not is_whole(frames[0]):
             return None
-        return _decoded(frames[0], transfer_syntax, shape, dtype)
+        return swift_image(frames[0], transfer_syntax, shape, dtype)
     except (*HEADER_ERRORS, RuntimeError, MemoryError, ImportError):
         return None
 
 
-def _decoded(
+def swift_image(
     codestream: bytes, transfer_syntax: str, shape: tuple[int, int], dtype: np.dtype[Any]
 ) -> NDArray[Any] | None:
+    """Decode one codestream; as :func:`swift_frame`, but raises what the decoders raise."""
     import imagecodecs
 
-    # The decoders refuse to write an image of another size, or of another number of bytes, than that of the array.
     if transfer_syntax in _JPEG_2000:
         if j2k_shape_and_sign(codestream) != (shape, np.issubdtype(dtype, np.signedinteger)):
             return None
+        # The decoders refuse to write an image of another size, or of another number of bytes, than that of the array.
         out = np.empty(shape, dtype)
         imagecodecs.jpeg2k_decode(codestream, numthreads=1, out=out)
         return out
     if declared_shape(codestream) != shape:
         return None
-    unsigned = np.empty(shape, f"u{dtype.itemsize}")  # JPEG-LS knows no signs
-    imagecodecs.jpegls_decode(codestream, out=unsigned)
-    return unsigned.view(dtype)
+    unsigned = np.dtype(f"u{dtype.itemsize}")  # neither JPEG nor JPEG-LS knows signs
+    if transfer_syntax in _JPEG:
+        image: NDArray[Any] = imagecodecs.jpeg8_decode(codestream)  # of up to 16 bits
+        fits = image.shape == shape and np.can_cast(image.dtype, unsigned)
+        return image.astype(unsigned).view(dtype) if fits else None
+    values = np.empty(shape, unsigned)
+    imagecodecs.jpegls_decode(codestream, out=values)
+    return values.view(dtype)

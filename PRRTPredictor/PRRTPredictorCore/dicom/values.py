@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import re
 import struct
+import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from functools import cache, lru_cache
 from typing import Any
@@ -37,8 +40,20 @@ HEADER_ERRORS = (
 
 _PLAIN_VRS = frozenset({"AS", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "SL", "SS", "TM", "UI", "UL", "US"})
 """Value representations whose bytes mean the same whatever else the header says, its character set included."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LONGEST_KEPT = 256
 """Bytes of a value that is remembered; longer ones are none that series share, and would fill the memory."""
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Silence pydicom's warnings of values that break a rule of their VR; what matters is checked where it is used.
+
+    They repeat the value, which may be a name, to whoever reads the log.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def value_of(header: Dataset, keyword: str) -> Any:
@@ -63,7 +78,8 @@ def value_of(header: Dataset, keyword: str) -> Any:
         value = _understood(tag, element.VR, element.value, element.is_little_endian)
     else:
         try:
-            value = header[tag].value
+            with without_warnings():
+                value = header[tag].value
         except HEADER_ERRORS:
             return None
     return None if value is None or value == "" else value
@@ -80,19 +96,24 @@ def _described(keyword: str) -> tuple[BaseTag, str]:
 def _understood(tag: BaseTag, vr: str | None, written: bytes, is_little_endian: bool) -> Any:
     element = RawDataElement(tag, vr, len(written), written, 0, vr is None, is_little_endian)
     try:
-        return convert_raw_data_element(element).value
+        with without_warnings():
+            return convert_raw_data_element(element).value
     except HEADER_ERRORS:
         return None
 
 
 def text(header: Dataset, keyword: str) -> str:
-    """Value as stripped text, several values joined by a backslash; empty where absent."""
+    """Value as stripped text, several values joined by a backslash; empty where absent.
+
+    Empty also where it is no text at all, or holds control characters: a damaged length lets a value run on into the
+    elements behind it, and a code that is told in an error must not hold a name.
+    """
     value = value_of(header, keyword)
-    if value is None:
+    if value is None or isinstance(value, (bytes, DicomSequence)):
         return ""
-    if isinstance(value, MultiValue):
-        return "\\".join(str(part) for part in value).strip()
-    return str(value).strip()
+    written = "\\".join(str(part) for part in value) if isinstance(value, MultiValue) else str(value)
+    written = written.strip()
+    return "" if _CONTROL.search(written) else written
 
 
 def numbers(header: Dataset, keyword: str, count: int | None = None) -> tuple[float, ...] | None:
