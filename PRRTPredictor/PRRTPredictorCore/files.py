@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
-import tempfile
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from .disk import PARTIAL as PARTIAL
+from .disk import REPLACED, aside, exchange, flush_folder, make_folders, remove, remove_leftovers, set_aside
+from .disk import flush_file as _flush_to_disk
 from .errors import Code, InputRefused, RunFailed
 
 _APPLICATION = "PRRTPredictor"
-
-PARTIAL = ".partial-"
-"""How the names of half-written folders begin; nothing ever reads them."""
 
 
 Kind = Literal["config", "cache"]
@@ -55,7 +52,9 @@ def require_file_target(path: Path, suffix: str) -> None:
     Raises
     ------
     InputRefused
-        ``OUTPUT``: another suffix, a folder of that name, or a place where nothing can be written.
+        ``OUTPUT``: another suffix, a folder of that name, or a place below a file.
+    RunFailed
+        ``OUTPUT``: a folder that nothing may be written into.
     """
     if path.suffix.lower() != suffix:
         raise _no_target(
@@ -72,7 +71,9 @@ def require_folder_target(path: Path) -> None:
     Raises
     ------
     InputRefused
-        ``OUTPUT``: a file of that name, or a place where nothing can be written.
+        ``OUTPUT``: a file of that name, or a place below one.
+    RunFailed
+        ``OUTPUT``: a folder that nothing may be written into.
     """
     _require_open_to_us(path, path.absolute())
 
@@ -83,8 +84,12 @@ def _require_open_to_us(path: Path, folder: Path) -> None:
         problem = "is a file" if nearest.exists() else "is a link to nowhere"
         raise _no_target(f"{nearest.name} {problem}, not a folder.", path, "Name a new folder.")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise _no_target(
-            f"Nothing may be written into the folder {nearest.name}.", path, "Choose a folder that you may write to."
+        # The same end as a disk that turns out to be full: the command was right, the place cannot take the result.
+        raise RunFailed(
+            Code.OUTPUT,
+            f"Nothing may be written into the folder {nearest.name}.",
+            where=path.name,
+            remedy="Choose a folder that you may write to.",
         )
 
 
@@ -109,23 +114,20 @@ def replacing(path: Path, *, flush: bool = True) -> Iterator[Path]:
     RunFailed
         ``OUTPUT``: the file cannot be written there (read-only folder, full disk).
     """
+    temporary = aside(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    temporary = Path(name)
-    try:
+        make_folders(path.parent)
+        temporary.touch(exist_ok=False)
         yield temporary
         if flush:
             _flush_to_disk(temporary)
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+        if flush:
+            flush_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        remove(temporary)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -145,7 +147,7 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, to_json_bytes(content))
 
 
-def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
+def write_together(folder: Path, files: Mapping[str, bytes], gone: Collection[str] = ()) -> None:
     """Write several files into a folder: the first takes its place only when all of them are on the disk.
 
     Parameters
@@ -153,26 +155,33 @@ def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
     folder : Path
     files : mapping of str to bytes
         By path within the folder; they take their places in this order.
+    gone : collection of str
+        Older files that the new ones leave no room for; they go before the first of these takes its place.
 
     Raises
     ------
     RunFailed
         ``OUTPUT`` when the disk is full or the folder read-only; older files stay as they were then.
     """
-    aside = folder / f"{PARTIAL}{uuid.uuid4().hex[:8]}"
+    waiting_room = aside(folder / "files")
+    name = ""
     try:
         for name, content in files.items():
-            waiting = aside / name
+            waiting = waiting_room / name
             waiting.parent.mkdir(parents=True, exist_ok=True)
             waiting.write_bytes(content)
             _flush_to_disk(waiting)
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            make_folders((folder / name).parent)
+        for name in gone:
+            (folder / name).unlink(missing_ok=True)
         for name in files:
-            (aside / name).replace(folder / name)
+            (waiting_room / name).replace(folder / name)
+        for changed in {(folder / name).parent for name in (*files, *gone)}:
+            flush_folder(changed)
     except OSError as error:
         raise cannot_write(folder / name, error) from error
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        remove(waiting_room)
 
 
 def to_json_bytes(content: Any) -> bytes:
@@ -197,52 +206,65 @@ def published_folder(target: Path, *, flush: bool = True) -> Iterator[Path]:
         ``OUTPUT`` when the disk is full or the folder read-only; nothing is left behind.
     """
     target = target.absolute()
-    temporary = target.with_name(f"{PARTIAL}{target.name}-{uuid.uuid4().hex[:8]}")
-    replaced = temporary.with_name(f"{temporary.name}-old")
+    temporary = aside(target)
     try:
-        temporary.mkdir(parents=True)
+        make_folders(target.parent)
+        restore_replaced(target)
+        remove_leftovers(target.parent, target.name)
+        temporary.mkdir()
         yield temporary
         if flush:
-            for file in (path for path in temporary.rglob("*") if path.is_file()):
-                _flush_to_disk(file)
-        if target.exists():
-            target.replace(replaced)
-        try:
-            temporary.replace(target)
-        except OSError:
-            if replaced.exists():
-                replaced.replace(target)
-            raise
-        _flush_folder(target.parent)
+            _flush_tree(temporary)
+        _take_place(temporary, target)
+        flush_folder(target.parent)
     except OSError as problem:
         raise cannot_write(target, problem) from problem
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
+        remove(temporary)  # what was half-written, or the older folder that has changed places with the new one
 
 
-def _flush_to_disk(path: Path) -> None:
-    # Without this a power cut may leave the new name with no content behind it.
-    with path.open("rb+") as stream:
-        os.fsync(stream.fileno())
-
-
-def _umask() -> int:
-    # mkstemp gives mode 600; the finished file gets what an ordinary open() would have given. The mask can only be
-    # read by setting it.
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def _flush_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows cannot open a folder for flushing, and journals the rename itself
-        return
-    handle = os.open(folder, os.O_RDONLY)
+def _take_place(fresh: Path, target: Path) -> None:
+    """Rename a folder to its name; an older one of that name is replaced, and is never lost."""
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        fresh.replace(target)
+        return
+    except OSError:
+        if not target.is_dir():
+            raise
+    if exchange(fresh, target):
+        return
+    replaced = aside(target, REPLACED)
+    try:
+        target.replace(replaced)
+        fresh.replace(target)
+    finally:  # also when Ctrl-C fell between the two; after a kill, restore_replaced() does the same
+        if not os.path.lexists(target):
+            replaced.replace(target)
+        remove(replaced)
+
+
+def restore_replaced(target: Path) -> None:
+    """Bring an older folder back to its name where a process was killed before the new one had taken it.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written.
+    """
+    if os.path.lexists(target):
+        return
+    for entry in set_aside(target.parent, REPLACED, target.name):
+        entry.replace(target)
+        return
+
+
+def _flush_tree(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            _flush_to_disk(path)
+        elif path.is_dir():
+            flush_folder(path)
+    flush_folder(folder)
 
 
 def cannot_write(path: Path, problem: OSError) -> RunFailed:

@@ -6,11 +6,12 @@ import io
 import json
 import os
 import re
+import subprocess
 import sys
 import threading
 import xml.etree.ElementTree as ElementTree
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -401,11 +402,16 @@ def test_stopping_while_files_are_written_leaves_none_aside(tmp_path: Path, monk
 
 
 def test_what_a_killed_report_left_is_removed_by_the_next(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    left = run / f"{PARTIAL}1234abcd" / "figures"
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = run / f"{PARTIAL}{gone.pid}-1234abcd-files" / "figures"
+    other = run / f"{PARTIAL}{os.getppid()}-1234abcd-metrics.json"  # of a process that is still there
     left.mkdir(parents=True)
+    other.touch()
     give_chapters(monkeypatch, words("Here."))
     write_report(run)
     assert not left.parent.exists()
+    assert other.exists()
 
 
 def test_two_reports_at_once_are_written_one_after_the_other(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -413,10 +419,10 @@ def test_two_reports_at_once_are_written_one_after_the_other(run: Path, monkeypa
     ready = threading.Barrier(2)
     plain = publish.write_together
 
-    def slowly(folder: Path, files: dict[str, bytes]) -> None:
+    def slowly(folder: Path, files: dict[str, bytes], gone: Collection[str]) -> None:
         assert not inside
         inside.append("busy")
-        plain(folder, files)
+        plain(folder, files, gone)
         threading.Event().wait(0.05)
         inside.pop()
 

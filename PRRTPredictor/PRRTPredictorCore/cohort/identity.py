@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import os
 import secrets
+import stat
 import time
 import unicodedata
+from contextlib import suppress
 from pathlib import Path
 
-from ..errors import Code, CohortRefused, InputRefused
+from ..disk import aside, flush_folder, make_folders, remove, remove_leftovers
+from ..errors import Code, CohortRefused, InputRefused, RunFailed
 from ..files import user_folder
+
+_logger = logging.getLogger(__name__)
 
 CONFIG_DIR_VARIABLE = "PRRT_CONFIG_DIR"
 """Environment variable that moves the configuration folder."""
@@ -37,7 +43,9 @@ def study_code(patient_id: str) -> str:
     CohortRefused
         COHORT_VALUE: an empty identifier.
     InputRefused
-        STUDY_KEY: the key cannot be made or read.
+        STUDY_KEY: the key cannot be read, or is damaged.
+    RunFailed
+        STUDY_KEY: it cannot be made.
     """
     identifier = unicodedata.normalize("NFKC", patient_id).strip(" \t\r\n\0").casefold()
     if not identifier:
@@ -59,9 +67,12 @@ def _study_key() -> bytes:
     try:
         if not path.exists():
             _create_key(path)
+        _keep_private(path)
         return _read_key(path)
     except OSError as error:
-        raise InputRefused(
+        # A place that takes no file ends a command as a full disk does; one that cannot be read was named wrongly.
+        kind = InputRefused if path.exists() or not path.parent.is_dir() else RunFailed
+        raise kind(
             Code.STUDY_KEY,
             f"The key behind the study codes cannot be made or read ({error.strerror or type(error).__name__}).",
             where=KEY_FILE,
@@ -70,14 +81,47 @@ def _study_key() -> bytes:
 
 
 def _create_key(path: Path) -> None:
-    """Write a fresh key unless another process was first: exactly one creator can open the file exclusively."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Make a fresh key unless another process was first; at no moment is there a file with less than a whole key."""
+    if not path.parent.exists():
+        make_folders(path.parent.parent)
+        path.parent.mkdir(exist_ok=True, mode=0o700)
+        flush_folder(path.parent.parent)
+    remove_leftovers(path.parent, path.name)
+    fresh = aside(path)
     try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600)
-    except FileExistsError:
-        return
+        _write_new(fresh, secrets.token_hex(_KEY_BYTES).encode("ascii"))
+        try:
+            os.link(fresh, path)
+        except FileExistsError:
+            return
+        except OSError:  # a file system without hard links, such as FAT
+            with suppress(FileExistsError):
+                _write_new(path, fresh.read_bytes())
+        flush_folder(path.parent)
+    finally:
+        remove(fresh)
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """Write a private file that must not be there yet, and force it to the disk."""
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600)
     with os.fdopen(handle, "wb") as file:
-        file.write(secrets.token_hex(_KEY_BYTES).encode("ascii"))
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _keep_private(path: Path) -> None:
+    """Take the rights of everybody else from the key, and say so.
+
+    A copy or a restored backup easily gives them. The rights of a group stay: sharing one key may be meant.
+    """
+    if os.name == "nt":  # the user's profile is private there
+        return
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & stat.S_IRWXO:
+        path.chmod(mode & ~stat.S_IRWXO)
+        _logger.warning("Others on this machine could read the key behind the study codes; it is private again.")
 
 
 def _read_key(path: Path) -> bytes:

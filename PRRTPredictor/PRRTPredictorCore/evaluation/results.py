@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any, TypeAlias
 from ..errors import Code, ModelRefused
 from ..training.manifest import read_manifest
 from .discrimination import MetricSummary
-from .summary import CURVES_NAME, METRICS_NAME, model_title
+from .summary import CURVES_NAME, METRICS_NAME, STAMP, model_title
 
 MetricValue: TypeAlias = MetricSummary
 """Mean, standard error, value a repeat and 95 % interval of one metric; NaN where a figure is undefined."""
@@ -81,12 +83,12 @@ def read_results(run: Path) -> RunResults:
     Raises
     ------
     ModelRefused
-        ``PATH_MISSING``: no run there. ``RUN_INCOMPLETE``: not evaluated yet. ``RUN_MISMATCH``: a file is damaged or of
-        another version.
+        ``PATH_MISSING``: no run there. ``RUN_INCOMPLETE``: not evaluated yet, or an evaluation was cut short.
+        ``RUN_MISMATCH``: a file is damaged or of another version.
     """
     run = Path(run)
     manifest = read_manifest(run)
-    metrics, curves = (_read(run / name) for name in (METRICS_NAME, CURVES_NAME))
+    metrics, curves = _read_pair(run)
     try:
         return RunResults(
             models=tuple(_result(name, entry, curves["models"][name]) for name, entry in metrics["models"].items()),
@@ -108,7 +110,28 @@ def read_results(run: Path) -> RunResults:
 _REMEDY = "Write them again from the finished folds, with `prrt report` or by repeating the `prrt train` command."
 
 
-def _read(path: Path) -> Any:
+_MOMENTS = 5
+_MOMENT_S = 0.1
+"""Between two looks at files that another process is putting in place."""
+
+
+def _read_pair(run: Path) -> tuple[Any, Any]:
+    """``metrics.json`` and ``curves.json`` of one evaluation; those of older versions say nothing of each other."""
+    for _ in range(_MOMENTS):
+        metrics, sha256 = _read(run / METRICS_NAME)
+        curves, _curves_sha256 = _read(run / CURVES_NAME)
+        if not isinstance(curves, dict) or curves.get(STAMP, sha256) == sha256:
+            return metrics, curves
+        time.sleep(_MOMENT_S)
+    raise ModelRefused(
+        Code.RUN_INCOMPLETE,
+        f"{METRICS_NAME} and {CURVES_NAME} stem from two evaluations: the last one was cut short.",
+        where=run.name,
+        remedy=_REMEDY,
+    )
+
+
+def _read(path: Path) -> tuple[Any, str]:
     if not path.is_file():
         raise ModelRefused(
             Code.RUN_INCOMPLETE,
@@ -117,8 +140,9 @@ def _read(path: Path) -> Any:
             remedy=_REMEDY,
         )
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
+        content = path.read_bytes()
+        return json.loads(content), hashlib.sha256(content).hexdigest()
+    except (OSError, ValueError, RecursionError) as problem:
         raise ModelRefused(
             Code.RUN_MISMATCH, f"{path.name} cannot be read.", where=path.parent.name, remedy=_REMEDY
         ) from problem

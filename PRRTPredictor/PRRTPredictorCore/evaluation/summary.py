@@ -6,6 +6,7 @@ permutations are seeded, and figures are rounded to six decimals before they are
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Code, ModelRefused
-from ..files import write_json
+from ..files import to_json_bytes, write_together
 from ..models.registry import MODELS
 from ..records import FoldPredictions
 from .curves import curves_content
@@ -32,6 +33,10 @@ from .significance import (
 METRICS_NAME = "metrics.json"
 CURVES_NAME = "curves.json"
 SIGNIFICANCE_NAME = "significance.json"
+
+STAMP = "metrics_sha256"
+"""The SHA-256 of the ``metrics.json`` that ``curves.json`` and ``significance.json`` were written with: a kill can fall
+between the files, and whoever reads them can tell."""
 
 
 @dataclass(frozen=True)
@@ -76,17 +81,25 @@ def summarise_run(run: Path) -> RunSummary:
     ModelRefused
         When the folder is no run, or ``RUN_INCOMPLETE`` when no fold of it is finished.
     RunFailed
-        ``RUN_MISMATCH`` when folds contradict each other, ``OUTPUT`` when the folder cannot be written.
+        ``RUN_MISMATCH`` when folds contradict each other, ``OUTPUT`` when the folder cannot be written, ``RUN_BUSY``
+        when another process evaluates it for minutes.
     """
+    from ..training.lock import results_lock
     from ..training.store import RunStore
 
     store = RunStore(run)
     manifest = store.manifest
-    predictions = {name: store.predictions(name) for name in manifest.models}
-    summary = summarise(predictions, manifest.folds, manifest.repeats)
-    write_json(run / METRICS_NAME, metrics_content(summary))
-    write_json(run / CURVES_NAME, curves_content(predictions))
-    write_json(run / SIGNIFICANCE_NAME, significance_content(summary))
+    with results_lock(run):  # from reading to writing: what was read earlier never replaces what was read later
+        predictions = {name: store.predictions(name) for name in manifest.models}
+        summary = summarise(predictions, manifest.folds, manifest.repeats)
+        metrics = to_json_bytes(metrics_content(summary))
+        stamp = {STAMP: hashlib.sha256(metrics).hexdigest()}
+        files = {
+            METRICS_NAME: metrics,
+            CURVES_NAME: to_json_bytes({**curves_content(predictions), **stamp}),
+            SIGNIFICANCE_NAME: to_json_bytes({**significance_content(summary), **stamp}),
+        }
+        write_together(run, files)
     return summary
 
 

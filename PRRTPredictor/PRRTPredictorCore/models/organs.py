@@ -8,19 +8,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ModelRefused
-from ..files import cache_folder
+from ..disk import remove_leftovers
+from ..errors import Code, ModelRefused, RunFailed
+from ..files import cache_folder, cannot_write
+from ..locks import LockTaken, holding
 from ..progress import Progress, silent
 from .encoder_files import read_encoder, write_encoder
 from .encoders import PretrainedEncoder, build_segresnet, to_bundle_axes
@@ -33,6 +34,9 @@ RECIPE = 1
 
 HELD_OUT_PHANTOMS = 3
 GRADIENT_CLIP = 1.0
+PATIENCE_S = 1800.0
+"""For another process that makes the same encoder, which takes a minute or two; a machine may be slow."""
+
 FIXED_THREADS = 1
 """The order of sums depends on the number of threads, and the kept weights must not depend on the machine's cores."""
 
@@ -84,11 +88,15 @@ def embedded_encoder(
         Default: :func:`cache_folder`.
     make : callable
         Where the phantoms come from.
+
+    Raises
+    ------
+    RunFailed
+        ``RUN_BUSY`` when another process has been making it for half an hour; ``OUTPUT`` when it cannot be kept.
     """
     key = hashlib.sha256(json.dumps([RECIPE, asdict(settings)], sort_keys=True).encode()).hexdigest()[:16]
     path = (cache_dir or cache_folder()) / "encoders" / f"organs-{key}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    with _one_maker(path, progress):
         if path.is_file():
             try:
                 return read_encoder(path)
@@ -97,6 +105,30 @@ def embedded_encoder(
         encoder = pretrain_on_phantoms(settings, progress=progress, make=make)
         write_encoder(path, encoder)
     return encoder
+
+
+@contextmanager
+def _one_maker(path: Path, progress: Progress) -> Iterator[None]:
+    """Let one process make the encoder while others wait for it, though not for one that hangs."""
+    lock = path.with_suffix(".lock")
+    with ExitStack() as held:
+        try:
+            try:
+                held.enter_context(holding(lock))
+            except LockTaken:
+                progress("pretrain", 0, 1, "another process is making the encoder")
+                held.enter_context(holding(lock, patience_s=PATIENCE_S))
+        except LockTaken as taken:
+            raise RunFailed(
+                Code.RUN_BUSY,
+                f"Another process{f' (pid {taken.pid})' if taken.pid else ''} has not finished the CT encoder.",
+                where=path.name,
+                remedy="End that process if it hangs, and repeat the command.",
+            ) from None
+        except OSError as problem:
+            raise cannot_write(path, problem) from problem
+        remove_leftovers(path.parent, path.name)
+        yield
 
 
 class OrganHead(nn.Module):

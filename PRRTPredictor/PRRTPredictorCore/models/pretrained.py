@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..errors import Code, ModelRefused
-from ..files import cache_folder
+from ..errors import Code, ModelRefused, RunFailed
+from ..files import cache_folder, published_folder
 from ..progress import Progress, silent
 from .encoders import ENCODER_PARTS, PretrainedEncoder, build_segresnet
 from .organs import embedded_encoder
@@ -105,7 +105,7 @@ def download_bundle(folder: Path | None = None, progress: Progress = silent) -> 
         progress("download", 0, 1, f"{BUNDLE_NAME}, about {BUNDLE_MEGABYTES} MB")
         try:
             with published_folder(target) as fresh:
-                _download(fresh)
+                _download(fresh, progress)
         except (OSError, RuntimeError, ValueError, RunFailed) as error:
             raise ModelRefused(
                 Code.MODEL_MISSING,
@@ -115,6 +115,18 @@ def download_bundle(folder: Path | None = None, progress: Progress = silent) -> 
             ) from error
         progress("download", 1, 1, BUNDLE_NAME)
     return _weights_in(target)
+
+
+def _download(fresh: Path, progress: Progress) -> None:
+    from monai.bundle.scripts import download
+
+    arriving = fresh / ".download"
+    arriving.mkdir()
+    download(name=BUNDLE_NAME, bundle_dir=str(arriving), source="monaihosting", progress=progress is not silent)
+    _weights_in(arriving / BUNDLE_NAME)
+    for entry in list((arriving / BUNDLE_NAME).iterdir()):
+        entry.replace(fresh / entry.name)
+    shutil.rmtree(arriving)
 
 
 def resolve_weights(choice: Path | None, progress: Progress = silent) -> Path | None:

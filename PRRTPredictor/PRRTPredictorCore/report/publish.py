@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..files import PARTIAL, cannot_write, to_json_bytes, write_together
+from ..files import to_json_bytes, write_together
+from ..training.lock import results_lock
 from .chapter import Block, Cards, Chapter, Folded, Numbers, Plate, Table
 from .csvfile import csv_bytes, plain, table_numbers
 from .style import Imprint, drawing, inline_picture, inline_svg, png_bytes, svg_text, with_imprint
@@ -25,10 +24,6 @@ if TYPE_CHECKING:
 FIGURES_FOLDER = "figures"
 TABLES_FOLDER = "tables"
 DOCUMENT_NAME = "report.json"
-
-_LOCK_NAME = ".report.lock"
-_PATIENCE_S = 60.0
-"""Writing a report takes a second or two."""
 
 _PAGE_DPI = 130
 """Of pictures of images inside the page; their files have 200."""
@@ -118,11 +113,9 @@ class Publication:
             DOCUMENT_NAME: to_json_bytes(document),
             page_name: page.encode("utf-8"),
         }
-        with _one_at_a_time(self._run):
+        with results_lock(self._run):
             earlier = _files_of_earlier_report(self._run / DOCUMENT_NAME)
-            write_together(self._run, files)
-            for name in earlier - set(self._files):
-                (self._run / name).unlink(missing_ok=True)
+            write_together(self._run, files, gone=sorted(earlier - set(self._files)))
         return self._run / page_name
 
     def _place(self, block: Block) -> Placed:
@@ -168,20 +161,6 @@ def set_columns(table: Table) -> tuple[Column, ...]:
 
     rows = [row for row in table.rows if len(row) > 1]
     return tuple(column([row[place] for row in rows]) for place in range(len(table.header)))
-
-
-@contextmanager
-def _one_at_a_time(run: Path) -> Iterator[None]:
-    """Let reports of one run be written one after the other, so that their files are never mixed."""
-    from filelock import FileLock
-
-    try:
-        with FileLock(run / _LOCK_NAME, timeout=_PATIENCE_S):
-            for leftover in run.glob(f"{PARTIAL}*"):  # of a report that was killed while it wrote
-                shutil.rmtree(leftover, ignore_errors=True)
-            yield
-    except OSError as problem:  # filelock's Timeout is one
-        raise cannot_write(run / _LOCK_NAME, problem) from problem
 
 
 # --- for programs -----------------------------------------------------------------------------------------------------

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
+import mmap
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..files import cannot_write
+from ..files import replacing, write_bytes
 from ..models.registry import ModelSpec
 from ..progress import Progress
 from .data import TrainingData
@@ -44,22 +44,35 @@ def with_ct_features(
     keys = [data.images.content_key(code) for code in data.codes]
     named = "|".join((encoder, str(setup.trainable_stages), settings.device, *keys))
     target = run / PATTERN.replace("*", hashlib.sha256(named.encode()).hexdigest()[:16])
-    if not target.is_file():
-        temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.npy")
-        try:
+    if not _is_intact(target):
+        with replacing(target) as temporary:
             _compute(temporary, data, spec, settings, progress)
-            temporary.replace(target)
-        except OSError as problem:
-            raise cannot_write(target, problem) from problem
-        finally:
-            temporary.unlink(missing_ok=True)
+            sha256 = _sha256(temporary)
+        write_bytes(_sidecar(target), sha256.encode("ascii"))
     return replace(data, ct_features=target)
 
 
 def remove_ct_features(run: Path) -> None:
     """Remove the features when no fold needs them any more."""
-    for leftover in run.glob(PATTERN):
+    for leftover in (*run.glob(PATTERN), *run.glob(_sidecar(run / PATTERN).name)):
         leftover.unlink(missing_ok=True)
+
+
+def _sidecar(target: Path) -> Path:
+    return target.with_suffix(".sha256")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return hashlib.sha256(content).hexdigest()
+
+
+def _is_intact(target: Path) -> bool:
+    """Whether the features are those that were computed: wrong ones would make wrong models without a word."""
+    try:
+        return _sidecar(target).read_text(encoding="ascii") == _sha256(target)
+    except (OSError, ValueError):
+        return False
 
 
 def _compute(target: Path, data: TrainingData, spec: ModelSpec, settings: FitSettings, progress: Progress) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
+from ..disk import PARTIAL, remove, remove_leftovers
 from ..errors import Code, ModelRefused
-from ..files import PARTIAL
 from ..freetext import printable
 
 
@@ -40,8 +39,7 @@ def _shown(value: Any) -> Any:
 
 
 def remove_partials(run: Path) -> None:
-    """Remove what a killed process left half-written in a run folder."""
+    """Remove what a killed process left half-written in a run folder; the caller holds its lock."""
     for leftover in sorted((run / "folds").glob(f"*/{PARTIAL}*")):
-        shutil.rmtree(leftover, ignore_errors=True)
-    for leftover in sorted(run.glob(".*-*.json")):  # the temporary names of files.replacing
-        leftover.unlink(missing_ok=True)
+        remove(leftover)
+    remove_leftovers(run)  # a report may be written into it meanwhile
