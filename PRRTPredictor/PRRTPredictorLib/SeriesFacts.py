@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from PRRTPredictorCore.imaging.entry import acquisition_from_json, acquisition_to_json
+from PRRTPredictorCore.jsontext import parsed
 from PRRTPredictorCore.records import Acquisition, LoadedSeries, Notice, Person, SuvReport, Unit
 from PRRTPredictorLib.Hierarchy import patientIdOf
 from PRRTPredictorLib.Volumes import volumeFromNode
@@ -73,7 +74,7 @@ def seriesFromNode(node: Any, unit: Unit | None = None) -> LoadedSeries:
 def _stored(node: Any) -> Mapping[str, Any] | None:
     """The kept facts; None where there are none, or where another version or a hand wrote them."""
     try:
-        stored = json.loads(node.GetAttribute(SERIES_ATTRIBUTE) or "null")
+        stored = parsed(node.GetAttribute(SERIES_ATTRIBUTE) or "null")
         acquisition_from_json(stored["acquisition"])
         tuple(Notice(**notice) for notice in stored["notices"])
         suv = stored["suv"]

@@ -39,6 +39,7 @@ from PRRTPredictorCore.prediction.card import read_card
 from PRRTPredictorCore.prediction.pack import pack_model
 from PRRTPredictorCore.prediction.predictor import ask_ensemble
 from PRRTPredictorCore.records import Acquisition, LoadedSeries, ModelIdentity, Prediction, Volume
+from PRRTPredictorCore.report.publish import _files_of_earlier_report
 from PRRTPredictorCore.training.store import RunStore
 
 PACKAGE = Path(__file__).resolve().parents[2] / "PRRTPredictor"
@@ -261,6 +262,11 @@ def test_a_run_of_other_json_is_refused(run: Path, tmp_path: Path, name: str, te
     store = RunStore(damaged)
     with pytest.raises(ModelRefused):
         _ = store.cohort, store.predictions("rf_labs")
+
+
+def test_an_earlier_report_that_nests_for_ever_is_taken_for_none(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text(DEEP)
+    assert _files_of_earlier_report(tmp_path / "report.json") == set()
 
 
 def test_folds_that_no_split_can_have_are_refused(run: Path, tmp_path: Path) -> None:

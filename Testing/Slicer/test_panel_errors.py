@@ -274,10 +274,11 @@ def test_the_disk_is_full_when_the_study_is_handed_over(host: Any, ready: Any) -
     works_again(host, ready)
 
 
-def test_a_scene_that_was_altered_by_hand(host: Any, ready: Any) -> None:
+@pytest.mark.parametrize("value", ["2026-99-99", "[" * 100_000], ids=["a date", "depth"])
+def test_a_scene_that_was_altered_by_hand(host: Any, ready: Any, value: str) -> None:
     inner = ready.parameterNode.parameterNode
     for name in ("labsDate", "firstCycleDate", "prediction"):
-        inner.SetParameter(name, "2026-99-99")
+        inner.SetParameter(name, value)
     host.processEvents()
     assert host.dialogs.errors == []
     assert ready.labSheet().sampledOn is None

@@ -5,7 +5,6 @@ Everything is collected first and written in the end, so that a report that fail
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..files import to_json_bytes, write_together
+from ..jsontext import parsed
 from ..training.lock import results_lock
 from .chapter import Block, Cards, Chapter, Folded, Numbers, Plate, Table
 from .csvfile import csv_bytes, plain, table_numbers
@@ -193,7 +193,7 @@ def _numbers(numbers: Numbers | None) -> dict[str, Any] | None:
 def _files_of_earlier_report(document: Path) -> set[str]:
     """What the earlier report says that it wrote; nothing where there is none, or where it cannot be read."""
     try:
-        names = json.loads(document.read_text(encoding="utf-8"))["files"]
+        names = parsed(document.read_bytes())["files"]
         return {name for name in names if _OWN_FILE.fullmatch(name)}
     except (OSError, ValueError, KeyError, TypeError):
         return set()

@@ -17,6 +17,7 @@ from typing import Any
 
 import slicer
 
+from PRRTPredictorCore.jsontext import parsed
 from PRRTPredictorCore.prediction.document import PredictionDocument, read_document, to_json
 from PRRTPredictorLib.PredictionLogic import CHARTS
 
@@ -78,7 +79,7 @@ def stored(node: Any) -> PredictionDocument:
         ``RESULT_UNREADABLE``: the scene was damaged or altered.
     """
     try:
-        content = json.loads(node.prediction)
+        content = parsed(node.prediction)
     except ValueError:
         content = {}
     return read_document(content)
