@@ -222,7 +222,7 @@ def test_reading_ends_after_so_many_rows_and_after_so_much_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy: bool
 ):
     # Without keys the join of two short lists has no end in sight.
-    many = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3000)"
+    many = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 400)"
     path = made_database(
         tmp_path / "ctkDICOM.sql",
         IMAGES,

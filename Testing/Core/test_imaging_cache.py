@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import pickle
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -12,9 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import PRRTPredictorCore.cohort.synthetic.cohort as making
+from PRRTPredictorCore import processes
+from PRRTPredictorCore.cohort.synthetic.plan import SyntheticConfig
+from PRRTPredictorCore.dicom import READING_VERSION
 from PRRTPredictorCore.errors import Code, CohortRefused, DicomRefused, RunFailed, SuvRefused
 from PRRTPredictorCore.files import cache_folder
+from PRRTPredictorCore.imaging import keys, store
 from PRRTPredictorCore.imaging.cache import prepare_cohort, reopen_cohort
+from PRRTPredictorCore.imaging.entry import from_sidecar
 from PRRTPredictorCore.imaging.keys import series_hash
 from PRRTPredictorCore.imaging.preprocess import PreprocessConfig
 from PRRTPredictorCore.records import (
@@ -29,6 +38,8 @@ from PRRTPredictorCore.records import (
 )
 
 CONFIG = PreprocessConfig(shape=(6, 5, 5), remove_couch=False)
+FORMAT_1 = Path(__file__).parent / "fixtures" / "formats" / "cache-1" / "sidecar.json"
+needs_modes = pytest.mark.skipif(os.name != "posix", reason="folders have no modes for others here")
 
 
 @dataclass
@@ -254,7 +265,131 @@ def test_no_identity_and_nobody_else(tmp_path: Path) -> None:
         path for path in files if b"CanaryName" in path.read_bytes() or "Canary" in str(path.relative_to(cache))
     ]
     if os.name == "posix":
-        assert cache.stat().st_mode & 0o777 == 0o700
+        assert {path.stat().st_mode & 0o777 for path in (cache, cache / "studies", cache / "series")} == {0o700}
+
+
+@needs_modes
+def test_a_folder_that_was_there_keeps_its_mode_and_its_neighbours(tmp_path: Path) -> None:
+    cache = tmp_path / "shared"
+    cache.mkdir()
+    cache.chmod(0o777)
+    (cache / "of others.txt").write_text("kept")
+    for _ in ("made", "found"):
+        prepare_cohort(cohort(tmp_path / "in", 1), CONFIG, cache, reader=ArrayReader())
+        shutil.rmtree(tmp_path / "in")
+    assert cache.stat().st_mode & 0o777 == 0o777
+    assert {(cache / name).stat().st_mode & 0o777 for name in ("studies", "series")} == {0o700}
+    assert (cache / "of others.txt").read_text() == "kept"
+
+
+@needs_modes
+def test_images_never_go_where_others_may_look(tmp_path: Path) -> None:
+    cache = tmp_path / "shared"
+    (cache / "studies").mkdir(parents=True)
+    for folder in (cache, cache / "studies"):
+        folder.chmod(0o755)
+    with pytest.raises(RunFailed) as caught:
+        prepare_cohort(cohort(tmp_path / "in", 1), CONFIG, cache, reader=ArrayReader())
+    assert (caught.value.code, caught.value.where) == (Code.OUTPUT, "shared/studies")
+    assert "chmod 700" in caught.value.remedy
+    assert (cache / "studies").stat().st_mode & 0o777 == 0o755
+    assert not list((cache / "studies").iterdir())
+    cache.chmod(0o700)  # closed above: what an earlier version left below does no harm
+    assert prepare_cohort(cohort(tmp_path / "again", 1), CONFIG, cache, reader=ArrayReader()).codes == ("P-0000",)
+
+
+def test_where_folders_have_no_modes_the_cache_is_used_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_closed_to_others", lambda _: False)
+    assert prepare_cohort(cohort(tmp_path / "in", 1), CONFIG, tmp_path / "cache", reader=ArrayReader()).codes
+
+
+def test_what_a_killed_process_left_is_swept_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    prepared = prepare_cohort(cohort(tmp_path / "in", 1), CONFIG, cache, reader=ArrayReader())
+    entry = next(cache.rglob(f"{prepared.content_key('P-0000')}.npy"))
+    left = [entry.with_name(f".{entry.stem}-abc.npy"), cache / "series" / ".f00-abc"]
+    fresh = entry.with_name(f".{entry.stem}-new.npy")
+    for path in (*left, fresh):
+        path.write_bytes(b"half")
+    for path in left:
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 7200))
+    prepare_cohort(cohort(tmp_path / "more", 2), CONFIG, cache, reader=ArrayReader())
+    assert not [path for path in left if path.exists()]
+    assert fresh.exists()
+    assert entry.exists()
+
+
+# --- versions ---------------------------------------------------------------------------------------------------------
+
+
+def test_another_version_of_the_reading_finds_nothing_of_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patients, reader = cohort(tmp_path / "in", 2), ArrayReader()
+    first = prepare_cohort(patients, CONFIG, tmp_path / "cache", reader=reader)
+    monkeypatch.setattr(keys, "READING_VERSION", READING_VERSION + 1)
+    again = prepare_cohort(patients, CONFIG, tmp_path / "cache", reader=reader)
+    assert len(reader.loaded) == 8
+    assert not set(first.keys.values()) & set(again.keys.values())
+
+
+def test_an_entry_of_the_first_format_is_not_read_but_made_anew(tmp_path: Path) -> None:
+    """A sidecar as version 0.1 wrote it, kept in the repository, put where today's entry is looked for."""
+    patients, reader, cache = cohort(tmp_path / "in", 1), ArrayReader(), tmp_path / "cache"
+    key = prepare_cohort(patients, CONFIG, cache, reader=reader).content_key("P-0000")
+    old = json.loads(FORMAT_1.read_text(encoding="utf-8"))
+    voxels = next(cache.rglob(f"{key}.npy"))
+    assert old["body"]["format"] == 1
+    assert hashlib.sha256(json.dumps(old["body"], sort_keys=True).encode()).hexdigest() == old["sha256"]  # intact
+    old["body"] |= {"key": key, "voxels_sha256": hashlib.sha256(voxels.read_bytes()).hexdigest()}
+    old["sha256"] = hashlib.sha256(json.dumps(old["body"], sort_keys=True).encode()).hexdigest()
+    voxels.with_suffix(".json").write_text(json.dumps(old, indent=1), encoding="utf-8")
+    assert reopen_cohort({"P-0000": key}, CONFIG, cache).codes == ()
+    prepare_cohort(patients, CONFIG, cache, reader=reader)
+    assert len(reader.loaded) == 4
+    assert reopen_cohort({"P-0000": key}, CONFIG, cache).codes == ("P-0000",)
+
+
+@pytest.mark.parametrize("content", [b"[" * 200_000, b'{"sha256": 1, "body": []}', b"\xff", b"", b"null", b"[]"])
+def test_a_sidecar_that_wishes_harm_is_no_sidecar(content: bytes) -> None:
+    assert from_sidecar(content, "0" * 64) is None
+
+
+# --- workers ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class DyingReader(ArrayReader):
+    """Its process is killed, as the system does when memory is short, as soon as a second study is read."""
+
+    def load_pet(self, files: tuple[Path, ...]) -> LoadedSeries:
+        if "CanaryName3" in str(files[0]):
+            os._exit(1)
+        return super().load_pet(files)
+
+
+def test_a_worker_that_is_killed_is_one_line_and_what_was_prepared_is_kept(tmp_path: Path) -> None:
+    patients = cohort(tmp_path / "in")
+    with pytest.raises(RunFailed) as caught:
+        prepare_cohort(patients, CONFIG, tmp_path / "cache", 2, reader=DyingReader())
+    assert caught.value.code is Code.WORKER_DIED
+    assert "fewer jobs" in caught.value.remedy
+    assert "Canary" not in str(caught.value)
+    reader = ArrayReader()
+    assert len(prepare_cohort(patients, CONFIG, tmp_path / "cache", reader=reader).codes) == 4
+
+
+def test_a_killed_worker_ends_a_made_cohort_with_one_line_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> Iterator[None]:
+        yield from processes.side_by_side(os._exit, [1, 1], 2)
+
+    monkeypatch.setattr(making, "side_by_side", killed)
+    with pytest.raises(RunFailed) as caught:
+        making.make_cohort(tmp_path / "made", SyntheticConfig(patients=6, seed=1), jobs=2)
+    assert caught.value.code is Code.WORKER_DIED
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_handle_is_kept_open(tmp_path: Path) -> None:

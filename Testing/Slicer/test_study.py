@@ -22,7 +22,7 @@ from pydicom import dcmread
 from PRRTPredictorCore.dicom.series import load_ct
 from PRRTPredictorCore.dicom.suv import load_pet
 from PRRTPredictorCore.errors import Code, DicomRefused, GeometryRefused, InputRefused, PRRTError
-from PRRTPredictorCore.records import Acquisition, LoadedSeries, Notice, SuvReport, Volume
+from PRRTPredictorCore.records import Acquisition, LoadedSeries, Notice, Person, SuvReport, Volume
 from PRRTPredictorLib import Study
 from PRRTPredictorLib.Database import findPair, listStudies
 from PRRTPredictorLib.Hierarchy import hierarchyOf, itemsOf, patientIdOf
@@ -47,7 +47,7 @@ def series(modality="PT", unit="SUVbw", seed=0, study="1.1", patient="") -> Load
     acquisition = Acquisition("ACME; Ltd", "Model: 1", date(2020, 1, 2), "yes", "DOTATOC Ga-68", True)
     suv = SuvReport("BQML", "", 0.25, "path", "tracer", "ACME") if modality == "PT" else None
     volume = Volume(values, affine, modality, unit)
-    return LoadedSeries(volume, acquisition, "9.9", study, f"{study}.{modality}", notices, suv, patient)
+    return LoadedSeries(volume, acquisition, "9.9", study, f"{study}.{modality}", notices, suv, Person(patient))
 
 
 def study() -> Study.LoadedStudy:

@@ -148,7 +148,9 @@ def prepared_images(content: RunContent, codes: Sequence[str]) -> PreparedCohort
         raise _other_cohort(content, "lacks patients of the run")
     made = prepare_cohort([table[code] for code in absent], config, progress=content.progress)
     if any(made.keys[code] != keys[code] for code in absent):
-        raise _other_cohort(content, "holds other images than the run was trained on")
+        raise _other_cohort(
+            content, "holds other images than the run was trained on, or this version reads them otherwise"
+        )
     return PreparedCohort(tuple(keys), config, made.folder, keys)
 
 
