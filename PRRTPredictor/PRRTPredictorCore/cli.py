@@ -7,7 +7,9 @@ Nothing heavy is imported before a command runs.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from datetime import date
@@ -22,13 +24,18 @@ from .explain.methods import METHOD_TITLES
 from .models.registry import MODELS
 from .records import RESEARCH_USE_NOTICE
 from .report.chapters import CHAPTERS
+from .shortage import is_out_of_memory, out_of_memory, require_address_space
 
 EXIT_DONE, EXIT_USAGE, EXIT_REFUSED, EXIT_FAILED, EXIT_CANCELLED = 0, 2, 3, 4, 130
+
+TRACEBACK = "PRRT_TRACEBACK"
+"""Environment variable: set to 1, an unexpected failure also prints where it happened."""
 
 MODEL_NAMES = tuple(MODELS)
 
 EPILOG = f"""exit codes: 0 done, 2 wrong usage, 3 input refused, 4 the run failed, 130 cancelled
 environment: {END_WITH_PARENT}=1 ends the command, and all that it started, when its standard input closes
+             {TRACEBACK}=1 prints where an unexpected failure happened
 {RESEARCH_USE_NOTICE}"""
 
 
@@ -40,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     as_json = bool(getattr(arguments, "json", False))
     _quiet_libraries()
     try:
+        require_address_space()
         with listening(arguments.progress) as progress:
             code = int(arguments.command(arguments, progress))
         sys.stdout.flush()  # so that a full disk or a reader who left shows here, not at the interpreter's exit
@@ -56,18 +64,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of stdout left: `prrt index … | head`
         abandon_stdout()
         return EXIT_DONE
-    except (OSError, MemoryError) as error:
-        print_refusal(_machine_failure(error), as_json)
+    except Exception as error:  # noqa: BLE001  the last resort: whatever it is, the user gets one line
+        if os.environ.get(TRACEBACK) == "1":
+            traceback.print_exc()
+        print_refusal(_failure(error), as_json)
         return EXIT_FAILED
 
 
-def _machine_failure(error: OSError | MemoryError) -> RunFailed:
-    reason = "not enough memory" if isinstance(error, MemoryError) else error.strerror or type(error).__name__
+def _failure(error: Exception) -> RunFailed:
+    """What nobody turned into a typed error: the machine's fault most often, else one of this software."""
+    if is_out_of_memory(error):
+        return out_of_memory(error)
+    if isinstance(error, OSError):
+        return RunFailed(
+            Code.OUTPUT,
+            f"The machine gave up: {error.strerror or type(error).__name__}.",
+            where=Path(str(error.filename or "")).name,
+            remedy="Check the free space and the permissions, then run the same command again.",
+        )
     return RunFailed(
-        Code.OUTPUT,
-        f"The machine gave up: {reason}.",
-        where=Path(str(getattr(error, "filename", None) or "")).name,
-        remedy="Check the free space, the memory and the permissions, then run the same command again.",
+        Code.INTERNAL,
+        f"A fault of this software ({type(error).__name__}).",  # its message could name a patient's file
+        remedy=f"Give the command again with {TRACEBACK}=1 in the environment, and report what it prints; look through "
+        "it first, since it can name files.",
     )
 
 
@@ -76,6 +95,7 @@ def _quiet_libraries() -> None:
     # same, joblib on replacing a worker that has grown.
     warnings.filterwarnings("ignore", category=UserWarning, module="pydicom")
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given", category=UserWarning)
+    warnings.filterwarnings("ignore", message=".*joblib will operate in serial mode", category=UserWarning)  # a notice
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -268,7 +268,7 @@ def test_a_run_as_json_is_its_metrics_and_what_was_noticed(
     cohort: Path, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = Notice("MEMORY_SHORT", "The GPU's memory did not hold 3 folds.")
-    monkeypatch.setattr("PRRTPredictorCore.training.groups.company_notices", lambda _: (short,))
+    monkeypatch.setattr("PRRTPredictorCore.training.notices.run_notices", lambda _: (short,))
     assert main(train_line(cohort, run, "--json")) == 0
     printed = document(capsys)
     assert str(short) in printed.pop("warnings")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from training_stand_in import TINY, TINY_PAPER, tiny_cohort, tiny_config
 
-from PRRTPredictorCore.errors import Cancelled
+from PRRTPredictorCore.errors import Cancelled, Code, RunFailed
 from PRRTPredictorCore.models.encoder_files import write_encoder
 from PRRTPredictorCore.models.presets import TUNED, Preset
 from PRRTPredictorCore.models.pretrained import ct_encoder_for
@@ -24,7 +24,10 @@ from PRRTPredictorCore.training.crossval import run_crossval
 from PRRTPredictorCore.training.ctfeatures import with_ct_features
 from PRRTPredictorCore.training.data import TrainingData, gather_training_data
 from PRRTPredictorCore.training.engine import FitSettings, fit_folds, fold_seed
-from PRRTPredictorCore.training.groups import company_notices, group_tasks
+from PRRTPredictorCore.training.groups import fitted_together, group_tasks
+from PRRTPredictorCore.training.manifest import read_manifest
+from PRRTPredictorCore.training.network import FoldToFit, NetworkFit, NetworkSetup
+from PRRTPredictorCore.training.notices import run_notices
 from PRRTPredictorCore.training.records import FoldResult, FoldTask
 from PRRTPredictorCore.training.store import RunStore
 from PRRTPredictorCore.training.trainer import FoldTrainer
@@ -155,37 +158,151 @@ def three_of_a_network(specs: Sequence[ModelSpec], *_: object) -> dict[str, int]
     return {spec.name: 3 if spec.kind == "network" else 1 for spec in specs}
 
 
-def no_room(*_: object) -> None:
-    raise torch.OutOfMemoryError("CUDA out of memory")
+OUT_OF_MEMORY = {
+    "cuda": lambda: torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    "cublas": lambda: RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    "cpu": lambda: RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
+    "numpy": lambda: MemoryError("Unable to allocate 1.2 GiB for an array"),
+}
 
 
-def test_where_memory_is_short_the_folds_are_fitted_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "fit_networks", no_room)
+def room_for(most: int, monkeypatch: pytest.MonkeyPatch, kind: str = "cuda") -> list[int]:
+    """Let the memory hold this many folds side by side; gives the sizes that were tried."""
+    fit, tried = engine.fit_networks, []
+
+    def fit_or_fail(setup: NetworkSetup, data: TrainingData, folds: Sequence[FoldToFit]) -> list[NetworkFit]:
+        tried.append(len(folds))
+        if len(folds) > most:
+            raise OUT_OF_MEMORY[kind]()
+        return fit(setup, data, folds)
+
+    monkeypatch.setattr(engine, "fit_networks", fit_or_fail)
+    return tried
+
+
+@pytest.mark.parametrize("kind", OUT_OF_MEMORY)
+def test_where_memory_is_short_a_group_is_halved_until_it_fits(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = FitSettings(TINY, seed=3)
-    fallen_back = list(fit_folds(tasks("pet_labs"), DATA, settings))
-    monkeypatch.undo()
-    together = list(fit_folds(tasks("pet_labs"), DATA, settings))
-    assert_equal(together, fallen_back)
-    assert [result.outcome.folds_together for result in together] == [3, 3, 3]
-    assert [result.outcome.folds_together for result in fallen_back] == [1, 1, 1]
+    whole = list(fit_folds(tasks("pet_labs"), DATA, settings))
+    tried = room_for(2, monkeypatch, kind)
+    first, second, third = halved = list(fit_folds(tasks("pet_labs"), DATA, settings))
+    assert_equal(whole, halved)
+    assert tried == [3, 2]  # the third is fitted alone
+    assert [result.outcome.folds_together for result in whole] == [3, 3, 3]
+    assert [result.outcome.folds_together for result in halved] == [2, 2, 1]
+    assert first.halved == (first.task,)
+    assert second.halved == third.halved == ()
 
 
-def test_that_memory_was_short_is_recorded_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crossval, "folds_together", three_of_a_network)
+def test_any_other_error_is_no_shortage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(engine, "fit_networks", broken)
+    with pytest.raises(RuntimeError, match="mat1"):
+        list(fit_folds(tasks("pet_labs"), DATA, FitSettings(TINY, seed=3)))
+
+
+@pytest.mark.parametrize("place", ["fit_network", "ask_network", "network_setup"])
+def test_where_not_even_one_fold_fits_the_run_ends_typed_and_keeps_what_is_finished(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config("rf_labs", "pet_labs")
+    whole = run_crossval(COHORT, IMAGES, config, tmp_path / "whole")
+
+    def no_room(*_: object) -> None:
+        raise OUT_OF_MEMORY["cuda"]()
+
+    with monkeypatch.context() as short:
+        short.setattr(engine, place, no_room)
+        with pytest.raises(RunFailed) as failure:
+            run_crossval(COHORT, IMAGES, config, tmp_path / "short")
+    assert failure.value.code is Code.OUT_OF_MEMORY
+    assert "--device cpu" in failure.value.remedy
+    assert len(RunStore(tmp_path / "short").finished("rf_labs")) == 2
+    resumed = run_crossval(COHORT, IMAGES, config, tmp_path / "short")
+    for ours, theirs in zip(resumed.predictions("pet_labs"), whole.predictions("pet_labs"), strict=True):
+        np.testing.assert_array_equal(ours.logit, theirs.logit)
+
+
+def sizes(store: RunStore, model: str = "pet_labs") -> list[int]:
+    return [store.outcome(model, task.repeat, task.fold).folds_together for task in store.tasks(model)]
+
+
+def four_of_a_network(specs: Sequence[ModelSpec], *_: object) -> dict[str, int]:
+    return {spec.name: 4 if spec.kind == "network" else 1 for spec in specs}
+
+
+def test_what_was_halved_stands_in_the_manifest_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crossval, "folds_together", four_of_a_network)
     monkeypatch.setattr(crossval, "group_tasks", in_company)
-    config = tiny_config("rf_labs", "pet_labs", repeats=2)
+    config = tiny_config("rf_labs", "pet_labs", repeats=3)
     roomy = run_crossval(COHORT, IMAGES, config, tmp_path / "roomy")
-    assert company_notices(roomy) == ()
-    monkeypatch.setattr(engine, "fit_networks", no_room)
+    assert sizes(roomy) == [4, 4, 4, 4, 2, 2]
+    assert roomy.manifest.memory_short == {}
+    assert run_notices(roomy) == ()
+
+    room_for(1, monkeypatch)
     short = run_crossval(COHORT, IMAGES, config, tmp_path / "short")
-    assert company_notices(short) == ()  # fits of a CPU
-    assert {short.outcome("pet_labs", task.repeat, task.fold).folds_together for task in short.tasks("pet_labs")} == {1}
-    outcome = RunStore.outcome
-    monkeypatch.setattr(RunStore, "outcome", lambda *fold: replace(outcome(*fold), device="NVIDIA H200"))
-    assert company_notices(roomy) == ()
-    (notice,) = company_notices(RunStore(tmp_path / "short"))
-    assert "3 folds of pet_labs" in notice.message
-    assert "3 of its fits" in notice.message  # the fourth was a group of its own
+    assert sizes(short) == [1] * 6
+    # The first group twice, its second half and the other group once each: 4 = (1 + 1) + (1 + 1), 2 = 1 + 1.
+    assert short.manifest.memory_short == {"pet_labs": {"0-0": 2, "1-0": 1, "2-0": 1}}
+    assert short.manifest.folds_together == {"rf_labs": 1, "pet_labs": 4}
+    (notice,) = run_notices(short)
+    assert notice.code == "MEMORY_SHORT"
+    assert "4 folds of pet_labs" in notice.message
+    assert "halved 4 times" in notice.message
+    assert fitted_together(short, "pet_labs") == [(task,) for task in short.tasks("pet_labs")]
+
+
+@pytest.mark.parametrize("saved", [1, 3])
+def test_a_resumed_run_halves_the_same_groups(saved: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny_config("pet_labs", repeats=3, preset=replace(TINY, epochs=1))
+    monkeypatch.setattr(crossval, "folds_together", four_of_a_network)
+    monkeypatch.setattr(crossval, "group_tasks", in_company)
+    tried = room_for(2, monkeypatch)
+    whole = run_crossval(COHORT, IMAGES, config, tmp_path / "whole")
+    assert tried == [4, 2, 2, 2]
+    with monkeypatch.context() as cut:
+        stop_after(saved, cut)
+        with pytest.raises(Cancelled):
+            run_crossval(COHORT, IMAGES, config, tmp_path / "cut")
+    assert read_manifest(tmp_path / "cut").memory_short == {"pet_labs": {"0-0": 1}}
+    tried.clear()
+    resumed = run_crossval(COHORT, IMAGES, config, tmp_path / "cut")
+    assert set(tried) == {2}  # what did not fit is not tried again
+    assert resumed.manifest.memory_short == whole.manifest.memory_short == {"pet_labs": {"0-0": 1}}
+    assert sizes(resumed) == sizes(whole) == [2] * 6
+    for ours, theirs in zip(resumed.predictions("pet_labs"), whole.predictions("pet_labs"), strict=True):
+        np.testing.assert_array_equal(ours.logit, theirs.logit)
+
+
+def stop_after(saved: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop a run when it has stored so many folds."""
+    save, stored = RunStore.save_fold, []
+
+    def interrupted(self: RunStore, result: FoldResult) -> None:
+        if len(stored) == saved:
+            raise KeyboardInterrupt
+        stored.append(result.task)
+        save(self, result)
+
+    monkeypatch.setattr(RunStore, "save_fold", interrupted)
+
+
+def test_memory_that_got_shorter_meanwhile_halves_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny_config("pet_labs", repeats=2, preset=replace(TINY, epochs=1))
+    monkeypatch.setattr(crossval, "folds_together", four_of_a_network)
+    monkeypatch.setattr(crossval, "group_tasks", in_company)
+    with monkeypatch.context() as cut:
+        room_for(2, cut)
+        stop_after(2, cut)
+        with pytest.raises(Cancelled):
+            run_crossval(COHORT, IMAGES, config, tmp_path)
+    room_for(1, monkeypatch)
+    resumed = run_crossval(COHORT, IMAGES, config, tmp_path)
+    assert sizes(resumed) == [2, 2, 1, 1]
+    assert resumed.manifest.memory_short == {"pet_labs": {"0-0": 1, "1-0": 1}}
 
 
 def in_company(missing: Sequence[FoldTask], store: RunStore, _: str) -> list[list[FoldTask]]:
@@ -233,16 +350,7 @@ def test_a_group_cut_in_the_middle_is_fitted_whole_again(tmp_path: Path, monkeyp
     monkeypatch.setattr(crossval, "folds_together", three_of_a_network)
     monkeypatch.setattr(crossval, "group_tasks", in_company)
     whole = run_crossval(COHORT, IMAGES, config, tmp_path / "whole")
-    save, saved = RunStore.save_fold, 0
-
-    def interrupted(self: RunStore, result: FoldResult) -> None:
-        nonlocal saved
-        if saved == 1:
-            raise KeyboardInterrupt
-        saved += 1
-        save(self, result)
-
-    monkeypatch.setattr(RunStore, "save_fold", interrupted)
+    stop_after(1, monkeypatch)
     with pytest.raises(Cancelled):
         run_crossval(COHORT, IMAGES, config, tmp_path / "cut")
     monkeypatch.undo()  # resumed where the memory would allow another number

@@ -7,7 +7,7 @@ from argparse import Namespace
 from ..console import notice_texts, print_json, say, say_notices
 from ..errors import Code, CohortRefused, RunFailed
 from ..progress import Progress
-from . import default_jobs
+from . import default_jobs, serial_notices
 
 
 def index(arguments: Namespace, progress: Progress) -> int:
@@ -96,7 +96,8 @@ def synth(arguments: Namespace, progress: Progress) -> int:
         null=arguments.null,
         size=arguments.size,
     )
-    made = make_cohort(arguments.out, config, progress=progress, jobs=arguments.jobs or default_jobs())
+    jobs = arguments.jobs or default_jobs()
+    made = make_cohort(arguments.out, config, progress=progress, jobs=jobs)
     if arguments.json:
         print_json(made)
         return 0
@@ -104,6 +105,7 @@ def synth(arguments: Namespace, progress: Progress) -> int:
     say("Bayes AUROC, the best that any model could reach on each set of inputs:")
     for name, value in made.bayes.by_inputs():
         say(f"  {name:<14} {value:.2f}")
+    say_notices(serial_notices(jobs))
     say(f"Next: prrt cohort check {made.table}")
     return 0
 

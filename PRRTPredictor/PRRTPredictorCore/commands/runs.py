@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..console import notice_texts, print_json, say, say_notices
 from ..progress import Progress
-from . import default_jobs
+from . import default_jobs, serial_notices
 
 if TYPE_CHECKING:
     from ..training.workers import FitWorkers
@@ -24,7 +24,7 @@ def train(arguments: Namespace, progress: Progress) -> int:
     from ..models.pretrained import resolve_weights
     from ..training.config import RunConfig
     from ..training.crossval import require_run_folder, run_crossval
-    from ..training.groups import company_notices
+    from ..training.notices import run_notices
 
     progress("check", 0, 1, "cohort")
     cohort = read_cohort(arguments.cohort)
@@ -52,7 +52,8 @@ def train(arguments: Namespace, progress: Progress) -> int:
     progress("results", 1, 1)
     notices = (
         *counted_notices([prepared.study(code).notices for code in prepared.codes]),
-        *company_notices(store),
+        *run_notices(store),
+        *serial_notices(jobs),
     )
     if arguments.json:
         print_json({**metrics_content(summary), "warnings": notice_texts(notices)})

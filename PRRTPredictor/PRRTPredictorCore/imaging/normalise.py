@@ -5,7 +5,7 @@ Only numpy: the same numbers serve in training, in prediction and inside of Slic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,10 +43,8 @@ class ImageNormaliser:
             ``NOT_FINITE``: an image holds a NaN or an infinity. ``TOO_FEW_PATIENTS``: there is no image at all.
         """
         count, mean, squares = 0, 0.0, 0.0
-        for number, image in enumerate(images):
+        for image in finite_images(images):
             voxels = _clip(np.asarray(image, dtype=np.float64), window)
-            if not np.isfinite(voxels).all():
-                raise _not_finite(f"image {number + 1} of the training fold")
             # Merging of partial moments after Chan et al. (1979): exact, and no second pass over the images.
             image_mean, total = float(voxels.mean()), count + voxels.size
             shift = image_mean - mean
@@ -72,6 +70,20 @@ class ImageNormaliser:
         low, high = (float(limit) for limit in arrays["window"])
         window = None if np.isneginf(low) and np.isposinf(high) else (low, high)
         return cls(float(arrays["mean"]), float(arrays["std"]), window)
+
+
+def finite_images(images: Iterable[NDArray[np.floating]]) -> Iterator[NDArray[np.floating]]:
+    """The same images, looked at before any window, which would make a number of an infinity.
+
+    Raises
+    ------
+    InputRefused
+        ``NOT_FINITE``: an image holds a NaN or an infinity.
+    """
+    for number, image in enumerate(images):
+        if not np.isfinite(image).all():
+            raise _not_finite(f"image {number + 1} of the training fold")
+        yield image
 
 
 @dataclass(frozen=True, eq=False)

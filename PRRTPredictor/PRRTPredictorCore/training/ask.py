@@ -45,7 +45,11 @@ class HeldOutAnswers:
 
 
 def ask_network(fitted: FittedNetwork, data: TrainingData, rows: NDArray[np.int64]) -> HeldOutAnswers:
-    """Predict the patients at ``rows`` and differentiate the answer with respect to their inputs."""
+    """Predict the patients at ``rows`` and differentiate the answer with respect to their inputs.
+
+    The logit of a patient of whom an input is not finite is NaN, also where a window would make a number of it. What
+    else there is of him comes from his inputs with zeros instead, so that the others' can be stored and read.
+    """
     spec = fitted.spec
     pretrained = spec.ct_encoder == "pretrained"
     parts = [
@@ -111,16 +115,25 @@ class _Part:
 def _ask_batch(fitted: FittedNetwork, data: TrainingData, rows: NDArray[np.int64], *, ct_gradient: bool) -> _Part:
     spec, device = fitted.spec, fitted.recalibration.device
 
+    whole = np.ones(len(rows), dtype=bool)  # patients all of whose inputs are numbers
+
+    def numbers(inputs: NDArray[np.floating]) -> Tensor:
+        finite = np.isfinite(inputs)
+        if not finite.all():
+            np.logical_and(whole, finite.reshape(len(rows), -1).all(axis=1), out=whole)
+            inputs = np.where(finite, inputs, 0)
+        return torch.from_numpy(inputs.astype(np.float32, copy=False)).to(device)
+
     def raw(image: Image) -> Tensor:
-        return torch.from_numpy(data.stack(image, rows)).unsqueeze(1).to(device)
+        return numbers(data.stack(image, rows)).unsqueeze(1)
 
     features = None if ct_gradient or spec.ct_encoder != "pretrained" else data.features(rows)
     answers = ask(
         fitted,
         pet=raw("pet") if spec.uses_pet else None,
         ct=raw("ct") if spec.uses_ct and features is None else None,
-        tabular=torch.from_numpy(data.tabular[rows].astype(np.float32)).to(device),
-        ct_features=None if features is None else torch.from_numpy(features).to(device),
+        tabular=numbers(data.tabular[rows]),
+        ct_features=None if features is None else numbers(features),
     )
     gradients: tuple[tuple[Image, Tensor | None], ...] = (
         ("pet", answers.pet_gradients),
@@ -128,7 +141,7 @@ def _ask_batch(fitted: FittedNetwork, data: TrainingData, rows: NDArray[np.int64
     )
     labs = answers.lab_contributions
     return _Part(
-        logits=answers.logits.double().cpu().numpy(),
+        logits=np.where(whole, answers.logits.double().cpu().numpy(), np.nan),
         fusion_inputs=answers.fusion_inputs.double().cpu().numpy(),
         embeddings=answers.embeddings.float().cpu().numpy(),
         histograms={

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..cohort.outcome import LONGEST_MONTHS
 from ..errors import Code, ModelRefused
@@ -126,11 +127,18 @@ def describe_patient(
     facts = ImageFacts(
         code=patient.code,
         content_key=content_key,
-        suv_p99=float(np.quantile(study.pet, 0.99)),
+        suv_p99=_percentile_99(study.pet),
         field_of_view_mm=study.grid.field_of_view_mm,
         tracer=pet.tracer,
     )
     return remembered, facts
+
+
+def _percentile_99(suv: NDArray[np.floating]) -> float:
+    """Of the voxels that are numbers: those that are none stop the folds which train on them, not the run."""
+    finite = np.isfinite(suv)
+    known = suv if finite.all() else suv[finite]
+    return float(np.quantile(known, 0.99)) if known.size else 0.0
 
 
 def write_run_cohort(run: Path, content: RunCohort) -> None:

@@ -27,7 +27,7 @@ from .ctfeatures import remove_ct_features, with_ct_features
 from .data import PreparedImages, TrainingData, gather_training_data
 from .engine import FitSettings
 from .files import remove_partials
-from .groups import folds_together, group_tasks
+from .groups import folds_together, group_tasks, with_halved
 from .lock import run_lock
 from .manifest import (
     MANIFEST_NAME,
@@ -38,6 +38,7 @@ from .manifest import (
     write_manifest,
 )
 from .pace import Pace
+from .records import FoldTask
 from .splits import Split, make_splits, read_splits, write_splits
 from .store import CT_ENCODER, SPLITS, RunStore
 from .workers import FitWorkers, LocalWorkers
@@ -103,6 +104,7 @@ def run_crossval(
             store = _open_run(out, asked, splits, remembered, encoder)
             settings = replace(settings, ct_encoder=out / CT_ENCODER if encoder else None)
             _fit_missing(store, models, data, settings, workers or LocalWorkers(config.jobs), progress)
+            store = RunStore(out)  # its manifest may have changed
             if not store.missing():
                 remove_ct_features(out)
     except KeyboardInterrupt:
@@ -252,12 +254,20 @@ def _fit_missing(
     report(done)
     with closing(workers.fit(groups, data, settings)) as results:
         for result in results:
+            if result.halved:  # noted before the fold is stored, so that a resumed run has the same groups
+                store = _noted(store, result.halved)
             if result.task not in wanted:  # there already, and fitted again as company of one that is missing
                 continue
             store.save_fold(result)
             pace.finished(result.task, result.outcome.seconds)
             done += 1
             report(done)
+
+
+def _noted(store: RunStore, halved: Sequence[FoldTask]) -> RunStore:
+    """The run, whose manifest now says which groups were halved for want of memory."""
+    write_manifest(store.path, with_halved(store.manifest, halved))
+    return RunStore(store.path)
 
 
 def _timed(store: RunStore, models: Sequence[str], settings: FitSettings) -> dict[str, list[float]]:

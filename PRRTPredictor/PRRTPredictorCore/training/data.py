@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Code, RunFailed
+from ..errors import Code, CohortRefused, RunFailed
 from ..records import LABS, Cohort, Image, PreparedStudy
 from .cohortfile import RunCohort, describe_patient
 
@@ -90,6 +90,8 @@ def gather_training_data(
 
     Raises
     ------
+    CohortRefused
+        ``NOT_FINITE`` when a blood value or an extra input is no number.
     RunFailed
         ``TRAINING_FAILED`` when a patient's images were not prepared.
     """
@@ -113,6 +115,14 @@ def gather_training_data(
         feature_names=(*LABS, *extras),
         images=images,
     )
+    for code, values in zip(data.codes, data.tabular, strict=True):
+        if not np.isfinite(values).all():
+            raise CohortRefused(
+                Code.NOT_FINITE,
+                f"{', '.join(np.array(data.feature_names)[~np.isfinite(values)])} of a patient is no number.",
+                where=code,
+                remedy="Correct that row, then check the table with `prrt cohort check`.",
+            )
     remembered = Cohort(
         patients=patients,
         exclusions=cohort.exclusions,

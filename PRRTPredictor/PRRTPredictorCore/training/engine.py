@@ -10,19 +10,21 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..errors import Code
 from ..models.registry import ModelSpec, model_spec
 from ..records import FoldPredictions
+from ..shortage import is_out_of_memory, memory_told
 from .ask import ask_network, shuffled_network_answers
 from .data import TrainingData
 from .heldout import HeldOutEmbeddings, HeldOutGradients, HeldOutPermutations
@@ -65,6 +67,9 @@ def fold_seed(seed: int, task: FoldTask) -> int:
 def fit_folds(tasks: Sequence[FoldTask], data: TrainingData, settings: FitSettings) -> Iterator[FoldResult]:
     """Fit folds; the networks of one model are fitted side by side, everything else one by one.
 
+    Where the device's memory does not hold so many, they are fitted in two halves, each of which is halved again where
+    that is still too much. The results are the same to rounding, and tell which groups were halved.
+
     Parameters
     ----------
     tasks : sequence of FoldTask
@@ -76,38 +81,54 @@ def fit_folds(tasks: Sequence[FoldTask], data: TrainingData, settings: FitSettin
     ------
     FoldResult
         One a task. A fit that meets non-finite numbers is stopped with a reason and still gives a result.
+
+    Raises
+    ------
+    RunFailed
+        ``OUT_OF_MEMORY`` when not even one fold can be fitted.
     """
     for model, members in groupby(tasks, key=lambda task: task.model):
-        spec, group = model_spec(model), list(members)
-        asked = group if spec.kind == "network" and len(group) > 1 else []
-        begun = time.perf_counter()
-        with one_thread(settings.device):
-            fits = _fit_together(asked, spec, data, settings)
-        share = (time.perf_counter() - begun) / len(group)
-        for task in group:
-            with one_thread(settings.device):
-                company = len(group) if task in fits else 1
-                result = _fit_one(task, data, settings, fits.get(task), share, company)
-            yield result
+        side_by_side = model_spec(model).kind == "network"
+        waiting: list[tuple[FoldTask, ...]] = [tuple(members)] if side_by_side else [(task,) for task in members]
+        halved: list[FoldTask] = []
+        while waiting:
+            company = waiting.pop(0)
+            begun = time.perf_counter()
+            fits = _fit_together(company, data, settings) if len(company) > 1 else {}
+            if fits is None:
+                halved.append(company[0])
+                waiting[:0] = halves(company)
+                continue
+            share = (time.perf_counter() - begun) / len(company)
+            for task in company:
+                with one_thread(settings.device), memory_told():
+                    result = _fit_one(task, data, settings, fits.get(task), share, len(company))
+                yield replace(result, halved=tuple(halved))
+                halved.clear()
+
+
+def halves(group: tuple[FoldTask, ...]) -> list[tuple[FoldTask, ...]]:
+    """A group as its first half, which is the larger one of an odd number, and its second."""
+    middle = -(-len(group) // 2)
+    return [group[:middle], group[middle:]]
 
 
 def _fit_together(
-    tasks: Sequence[FoldTask], spec: ModelSpec, data: TrainingData, settings: FitSettings
-) -> dict[FoldTask, NetworkFit]:
-    """The networks of these folds; none where the device's memory does not hold so many, so that each is fitted alone.
-
-    Each outcome keeps how many folds were in its company; the results are the same to rounding.
-    """
-    if not tasks:
-        return {}
+    tasks: Sequence[FoldTask], data: TrainingData, settings: FitSettings
+) -> dict[FoldTask, NetworkFit] | None:
+    """The networks of these folds of one model; None where the device's memory does not hold so many."""
+    setup = network_setup(model_spec(tasks[0].model), settings)
     folds = [FoldToFit(data.rows(task.train), fold_seed(settings.seed, task)) for task in tasks]
     try:
-        return dict(zip(tasks, fit_networks(network_setup(spec, settings), data, folds), strict=True))
-    except torch.OutOfMemoryError:
-        pass  # what was tried is freed before the memory is given back
+        with one_thread(settings.device):
+            return dict(zip(tasks, fit_networks(setup, data, folds), strict=True))
+    except (MemoryError, RuntimeError) as problem:
+        if not is_out_of_memory(problem):
+            raise
+    # Out here, where what was tried has been freed.
     if settings.device == "cuda":
         torch.cuda.empty_cache()
-    return {}
+    return None
 
 
 @contextmanager
@@ -174,10 +195,21 @@ def _fit_one(
             reason=reason,
             folds_together=company,
         ),
-        gradients=answer.gradients,
-        embeddings=answer.embeddings,
-        permutations=None if _untrained(answer) else answer.permutations,
+        **_readable(answer),
     )
+
+
+def _readable(answer: _Answer) -> dict[str, Any]:
+    """What a fold leaves besides its predictions, without what numbers that are not finite make unreadable."""
+    gradients, embeddings, permutations = answer.gradients, answer.embeddings, answer.permutations
+    labs = gradients.lab_contributions
+    if labs is not None and not np.isfinite(labs).all():
+        gradients = replace(gradients, lab_contributions=None, lab_method="none")
+    if embeddings is not None and not np.isfinite(embeddings.values).all():
+        embeddings = None
+    if permutations is not None and (_untrained(answer) or not np.isfinite(permutations.logits).all()):
+        permutations = None
+    return {"gradients": gradients, "embeddings": embeddings, "permutations": permutations}
 
 
 def _untrained(answer: _Answer) -> bool:
@@ -203,11 +235,15 @@ def _fit_forest(task: FoldTask, spec: ModelSpec, data: TrainingData, settings: F
 
     train, test = data.rows(task.train), data.rows(task.test)
     seed = fold_seed(settings.seed, task) % 2**32
-    forest = fit_forest(spec, settings.preset.forest, data.tabular[train], data.y[train], seed)
-    tabular = data.tabular[test]
+    learnt, tabular = data.tabular[train], data.tabular[test]
+    reason = "" if np.isfinite(learnt).all() else f"{Code.NOT_FINITE.value}: A tabular input is not a number."
+    if reason:
+        learnt = np.zeros_like(learnt)  # from which a forest learns nothing but the prevalence
+    forest = fit_forest(spec, settings.preset.forest, learnt, data.y[train], seed)
 
     def answer(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        return forest.predict(None, None, inputs)
+        # A comparison with NaN is false and one with infinity true, so that a tree answers whatever it is asked.
+        return np.where(np.isfinite(inputs).all(axis=1), forest.predict(None, None, inputs), np.nan)
 
     return _Answer(
         logits=answer(tabular),
@@ -219,6 +255,7 @@ def _fit_forest(task: FoldTask, spec: ModelSpec, data: TrainingData, settings: F
             lab_method="decision path",
         ),
         permutations=shuffled_answers(tabular, tabular_groups(data.feature_names), answer, task, settings.seed),
+        reason=reason,
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..models.registry import MODELS, ModelSpec
-from ..records import Notice
 from .data import TrainingData
-from .engine import FitSettings
+from .engine import FitSettings, halves
+from .manifest import Manifest
 from .records import FoldTask
 from .splits import Split
 from .store import RunStore
@@ -54,33 +55,36 @@ def group_tasks(missing: Sequence[FoldTask], store: RunStore, device: str) -> li
     wanted = set(missing)
     groups: list[list[FoldTask]] = []
     for model in store.manifest.models:
-        groups += [
-            list(group)
-            for group in _groups(store, model, 1 if device == "cpu" else store.manifest.folds_together.get(model, 1))
-            if wanted.intersection(group)
-        ]
+        own = [(task,) for task in store.tasks(model)] if device == "cpu" else fitted_together(store, model)
+        groups += [list(group) for group in own if wanted.intersection(group)]
     order = {name: place for place, name in enumerate(MODELS)}
     return sorted(groups, key=lambda group: (group[0].repeat, order[group[0].model], group[0].fold))
 
 
-def _groups(store: RunStore, model: str, size: int) -> list[tuple[FoldTask, ...]]:
-    tasks = store.tasks(model)
-    return [tuple(tasks[start : start + size]) for start in range(0, len(tasks), size)]
+def fitted_together(store: RunStore, model: str) -> list[tuple[FoldTask, ...]]:
+    """The groups of a model's folds as the manifest has them, those halved that a GPU's memory did not hold."""
+    tasks, size = store.tasks(model), store.manifest.folds_together.get(model, 1)
+    halvings = store.manifest.memory_short.get(model, {})
+    whole = [tuple(tasks[start : start + size]) for start in range(0, len(tasks), size)]
+    return [part for group in whole for part in _parts(group, halvings)]
 
 
-def company_notices(store: RunStore) -> tuple[Notice, ...]:
-    """What to tell of folds that a GPU should have fitted side by side, but whose memory was short then."""
-    notices = []
-    for model in store.manifest.models:
-        size = store.manifest.folds_together.get(model, 1)
-        finished = set(store.finished(model))
-        asked = [task for group in _groups(store, model, size) if len(group) > 1 for task in group]
-        outcomes = [store.outcome(model, task.repeat, task.fold) for task in asked if task in finished]
-        alone = sum(outcome.folds_together == 1 and outcome.device != "cpu" for outcome in outcomes)
-        if alone:
-            message = (
-                f"The GPU's memory did not hold {size} folds of {model} side by side; {alone} of its fits were made "
-                "one by one, which takes longer and gives the same results to rounding."
-            )
-            notices.append(Notice("MEMORY_SHORT", message))
-    return tuple(notices)
+def _parts(group: tuple[FoldTask, ...], halvings: Mapping[str, int]) -> Iterator[tuple[FoldTask, ...]]:
+    """A group, halved as often as is noted of its first fold; its second halves have first folds of their own."""
+    seconds = []
+    for _ in range(halvings.get(group[0].place, 0)):
+        if len(group) > 1:
+            group, second = halves(group)
+            seconds.append(second)
+    yield group
+    for second in reversed(seconds):
+        yield from _parts(second, halvings)
+
+
+def with_halved(manifest: Manifest, halved: Sequence[FoldTask]) -> Manifest:
+    """The manifest that also says which groups were halved, named by their first folds, for want of memory."""
+    short = {model: dict(halvings) for model, halvings in manifest.memory_short.items()}
+    for task in halved:
+        own = short.setdefault(task.model, {})
+        own[task.place] = own.get(task.place, 0) + 1
+    return replace(manifest, memory_short=short)

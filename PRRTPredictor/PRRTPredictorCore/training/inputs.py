@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ..imaging.normalise import ImageNormaliser, TabularNormaliser
+from ..imaging.normalise import ImageNormaliser, TabularNormaliser, finite_images
 from ..models.presets import AugmentationSettings, Preset
 from ..models.registry import ModelSpec
 from ..records import Image
@@ -42,6 +43,8 @@ class FoldNormalisers:
             ``NOT_FINITE`` when an input of a training patient is not a number.
         """
         own_ct = spec.ct_encoder == "scratch"
+        if spec.ct_encoder == "pretrained":  # which has a window of its own, and no normaliser to look for it
+            deque(finite_images(data.iterate("ct", rows)), maxlen=0)
         return cls(
             pet=ImageNormaliser.fit(data.iterate("pet", rows), preset.suv_window) if spec.uses_pet else None,
             ct=ImageNormaliser.fit(data.iterate("ct", rows), preset.hu_window) if own_ct else None,

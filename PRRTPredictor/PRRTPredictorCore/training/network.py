@@ -131,15 +131,24 @@ def _trainer(
 def _finish(setup: NetworkSetup, data: TrainingData, begun: _Begun) -> NetworkFit:
     trainer, normalisers = begun.trainer, begun.normalisers
     fitted = FittedNetwork(trainer.network, normalisers.pet, normalisers.ct, normalisers.tabular).to(setup.device)
-    if setup.preset.recalibrate and not trainer.reason:
-        fitted.recalibrate(*_recalibration(setup, data, begun))
-    return NetworkFit(fitted, trainer.epochs, trainer.best_epoch, trainer.reason)
+    reason = trainer.reason
+    if setup.preset.recalibrate and not reason:
+        try:
+            fitted.recalibrate(*_recalibration(setup, data, begun))
+        except ArithmeticError as trouble:
+            reason = f"Not recalibrated: {trouble}"
+    return NetworkFit(fitted, trainer.epochs, trainer.best_epoch, reason)
 
 
 def _recalibration(setup: NetworkSetup, data: TrainingData, begun: _Begun) -> tuple[float, float]:
     """Scale and bias of the logit (Platt) from predictions that inner folds make of training patients they left out.
 
     The inner folds share the fold's normalisation, which knows all its training patients but no held-out one.
+
+    Raises
+    ------
+    ArithmeticError
+        An inner fold met numbers that are not finite.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold
@@ -157,8 +166,10 @@ def _recalibration(setup: NetworkSetup, data: TrainingData, begun: _Begun) -> tu
         trainer = _trainer(setup, network, inputs, generator, y[inner_train], inner_train, seed)
         train_together([trainer], setup.device)
         if trainer.reason:
-            return 1.0, 0.0
+            raise ArithmeticError(f"in an inner fold, {trainer.reason[0].lower()}{trainer.reason[1:]}")
         logits[left_out] = predict_together([trainer], [left_out], setup.device)[0]
+    if not np.isfinite(logits).all():
+        raise ArithmeticError("an inner fold's answers were not finite.")
     platt = LogisticRegression(C=1.0).fit(logits[:, None], y)
     scale, bias = float(platt.coef_[0, 0]), float(platt.intercept_[0])
     if scale <= 0:

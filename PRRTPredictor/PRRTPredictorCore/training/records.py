@@ -36,7 +36,12 @@ class FoldTask:
     @property
     def label(self) -> str:
         """As progress shows it, e.g. "pet_labs 2-0"."""
-        return f"{self.model} {self.repeat}-{self.fold}"
+        return f"{self.model} {self.place}"
+
+    @property
+    def place(self) -> str:
+        """Where it stands in the protocol, e.g. "2-0": repeat 2, fold 0."""
+        return f"{self.repeat}-{self.fold}"
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,8 @@ class FoldResult:
         None for a forest.
     permutations : HeldOutPermutations or None
         None for a fit that learnt nothing.
+    halved : tuple of FoldTask
+        First folds of the groups that were halved on the way to this result, because memory was short, in order.
     """
 
     task: FoldTask
@@ -98,3 +105,4 @@ class FoldResult:
     gradients: HeldOutGradients
     embeddings: HeldOutEmbeddings | None = None
     permutations: HeldOutPermutations | None = None
+    halved: tuple[FoldTask, ...] = ()

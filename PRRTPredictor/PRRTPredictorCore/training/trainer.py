@@ -91,6 +91,9 @@ class FoldTrainer:
         loss = -float(self.epochs) if loss is None else loss
         if not math.isfinite(loss):
             self.done, self.reason = True, f"The inner validation loss was not finite in epoch {self.epochs}."
+        elif loss < self._best_loss and not _finite(self.weights):
+            # Without validation patients nothing else shows it, and a ReLU can hide an infinity from those there are.
+            self.done, self.reason = True, f"The weights were not finite after epoch {self.epochs}."
         elif loss < self._best_loss:
             self._kept, self._best_loss, self.best_epoch = _copy(self.network), loss, self.epochs
         elif self.epochs - self.best_epoch >= self.preset.patience:
@@ -143,6 +146,10 @@ class WeightAverage:
     def _fill(self, values: list[Tensor]) -> None:
         with torch.no_grad():
             torch._foreach_copy_([*self._weights], values)
+
+
+def _finite(weights: Sequence[Tensor]) -> bool:
+    return bool(torch.stack([weight.detach().isfinite().all() for weight in weights]).all())
 
 
 def _copy(network: FusionNetwork) -> State:
