@@ -19,6 +19,7 @@ from PRRTPredictorCore.errors import Code, ModelRefused
 from PRRTPredictorCore.models.bundle import load_bundle
 from PRRTPredictorCore.prediction.card import read_card
 from PRRTPredictorCore.prediction.pack import pack_model
+from PRRTPredictorCore.prediction.predictor import model_notices
 from PRRTPredictorCore.training.manifest import SCHEMA, check_same_run, read_manifest, write_manifest
 from PRRTPredictorCore.training.store import RunStore
 
@@ -98,6 +99,16 @@ def test_a_model_of_schema_1_answers_as_its_run_did(tmp_path: Path) -> None:
         np.testing.assert_array_equal(before.predict(None, None, values), after.predict(None, None, values))
     stated = json.loads((tmp_path / "model" / "configs" / "metadata.json").read_text(encoding="utf-8"))
     assert (stated["prrt_predictor"]["schema"], stated["prrt_predictor"]["tabular_units"]["cga"]) == (2, "µg/L")
+
+
+def test_an_answer_says_that_another_version_packed_the_model(tmp_path: Path) -> None:
+    model = Path(shutil.copytree(FORMATS / "model-1", tmp_path / "model"))
+    edit_metadata(model, lambda block: block.update(version=__version__))
+    assert [notice.code for notice in model_notices(load_bundle(model, device="cpu"))] == ["MODEL_SYNTHETIC"]
+    edit_metadata(model, lambda block: block.update(version="0.0.9"))
+    _, said = model_notices(load_bundle(model, device="cpu"))
+    assert said.code == "MODEL_VERSION"
+    assert f"0.0.9; this is {__version__}" in said.message
 
 
 def test_a_newer_run_is_refused_by_its_version(run: Path) -> None:

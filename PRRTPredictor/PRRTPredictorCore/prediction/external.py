@@ -17,7 +17,7 @@ from ..imaging.notices import counted_notices
 from ..models.bundle import load_bundle
 from ..progress import Progress, silent
 from ..records import LABS, LONG_PFS_FROM, Cohort, FoldPredictions, ModelIdentity, Notice
-from .predictor import ask_ensemble
+from .predictor import ask_ensemble, version_notices
 from .ranges import range_notices
 
 
@@ -95,7 +95,7 @@ def validate(
         np.array(probabilities),
         training_auroc=None if trained is None else trained.auroc,
         synthetic=made,
-        warnings=(*cohort.notices, *counted_notices(notices)),
+        warnings=(*cohort.notices, *version_notices(bundle), *counted_notices(notices)),
     )
 
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .. import __version__
 from ..cohort.labs import lab_notices, sampling_notices
 from ..errors import Code, InputRefused, ModelRefused
+from ..freetext import one_line
 from ..imaging.mapping import to_pet_geometry
 from ..imaging.preprocess import prepare_study
 from ..models.bundle import LoadedBundle, load_bundle
@@ -226,11 +228,17 @@ def _probabilities(logits: np.ndarray) -> np.ndarray:
 
 def model_notices(bundle: LoadedBundle) -> tuple[Notice, ...]:
     """Say what the reader must know of the model itself."""
-    if not bundle.identity.synthetic:
-        return ()
-    return (
-        Notice(
-            "MODEL_SYNTHETIC",
-            "The model was trained on SYNTHETIC (made) patients; its answer means nothing for a real one.",
-        ),
+    made = Notice(
+        "MODEL_SYNTHETIC",
+        "The model was trained on SYNTHETIC (made) patients; its answer means nothing for a real one.",
     )
+    return (*((made,) if bundle.identity.synthetic else ()), *version_notices(bundle))
+
+
+def version_notices(bundle: LoadedBundle) -> tuple[Notice, ...]:
+    """Say that another version packed the model: since then, rules of reading DICOM may have been corrected."""
+    packed = one_line(bundle.metadata.version)
+    if packed == __version__:
+        return ()
+    message = f"The model was packed by PRRTPredictor {packed}; this is {__version__}, which reads the images."
+    return (Notice("MODEL_VERSION", message),)
