@@ -31,6 +31,7 @@ from test_dicom_suv_cases import (
     with_private,
 )
 
+from PRRTPredictorCore.dicom import suv
 from PRRTPredictorCore.dicom.suv import suv_scale
 from PRRTPredictorCore.dicom.suv_body import Body, to_body_weight
 from PRRTPredictorCore.dicom.suv_clock import acquisition_moments, parse_date_time, parse_time, scanner_zone
@@ -104,6 +105,40 @@ def test_the_report_has_the_factor_unless_the_values_are_suvbw_or_slices_differ(
     for number, item in enumerate(made):
         private(0x7053, 0x1000, 0.0005 * (1 + 1e-8 * number))(item)
     assert suv_scale(made).report.factor is None
+
+
+def test_factors_that_differ_by_rounding_alone_are_one_and_the_first_slice_speaks_for_the_series() -> None:
+    made = headers(Units="CNTS", Manufacturer="ACME")
+    for number, item in enumerate(made):
+        private(0x7053, 0x1000, 0.0005 * (1 + 1e-12 * number))(item)
+    made[-1].Manufacturer = "OTHER"
+    made[-1].RadiopharmaceuticalInformationSequence[0].Radiopharmaceutical = "DOTATOC"
+    report = suv_scale(made).report
+    assert (report.factor, report.manufacturer, report.tracer) == (0.0005, "ACME", "FDG F-18")
+
+
+@pytest.mark.parametrize(
+    ("values", "possible"),
+    [
+        ([0.0, 0.0], True),
+        ([-1.0, -2.0], True),
+        ([0.0, 0.5], True),
+        ([0.0, 1e-4], True),
+        ([0.0, 0.9e-4], False),
+        ([0.0, 1e5], True),
+        ([0.0, 1e5 + 0.5], False),
+        ([-1e5, 1.0], True),
+        ([-1e5 - 0.5, 1.0], False),
+        ([math.nan, 1.0], True),
+    ],
+)
+def test_suvs_that_a_patient_can_have(values: list[float], possible: bool) -> None:
+    if possible:
+        suv._require_possible(np.array(values))
+        return
+    with pytest.raises(SuvRefused, match="no patient can have") as caught:
+        suv._require_possible(np.array(values))
+    assert caught.value.code is Code.SUV_SCALE_FACTOR
 
 
 # --- rescale, factors -------------------------------------------------------------------------------------------------
