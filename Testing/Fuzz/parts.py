@@ -1,6 +1,6 @@
 """Damaged models, runs, weight files and NRRDs, thousands of them: refused with a typed error, or read whole.
 
-``python Testing/Fuzz/parts.py [--inputs 20000] [--seed 0] [--only NAME]``; needs no network and writes to a temporary
+``python Testing/Fuzz/parts.py [--inputs 20000] [--seed 0]``; needs no network and writes to a temporary
 folder. Ends with exit 1 and the seed of every input that escaped, took longer than two seconds or more than 1 GiB.
 """
 
@@ -30,6 +30,7 @@ def main() -> int:
     """Run and say what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=20_000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first input, to go on or to repeat one")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="damage only files whose name contains this")
     arguments = parser.parse_args()
@@ -38,7 +39,7 @@ def main() -> int:
         every = targets(Path(folder), make_run(Path(folder) / "original"))
         chosen = {name: target for name, target in every.items() if arguments.only in name}
         names, began = list(chosen), _megabytes()
-        for number in range(arguments.inputs):
+        for number in range(arguments.first, arguments.first + arguments.inputs):
             name, before, start = names[number % len(names)], _megabytes(), time.process_time()
             try:
                 told[try_one(chosen[name], np.random.default_rng([arguments.seed, number]))] += 1
