@@ -361,6 +361,13 @@ def test_corrected_image_may_contradict_decay_correction(
     assert ("DECAY_CORRECTION_CONTRADICTED" in codes(suv_scale(made))) == contradicts
 
 
+@pytest.mark.parametrize("last", [["ATTN"], ["ATTN", ""]])
+def test_a_single_slice_may_contradict_decay_correction(last: list[str]) -> None:
+    made = headers()
+    made[-1].CorrectedImage = last
+    assert "DECAY_CORRECTION_CONTRADICTED" in codes(suv_scale(made))
+
+
 @pytest.mark.parametrize(
     ("apart_ms", "acquired_apart_s", "fits"), [(5000, 0, True), (5004, 0, False), (9000, 5, False), (9000, 6, True)]
 )

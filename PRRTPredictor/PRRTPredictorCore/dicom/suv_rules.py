@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from ..errors import Code
 from ..records import Notice
@@ -26,7 +27,7 @@ from .suv_times import (
     start_of_scan,
     uptake_s,
 )
-from .suv_values import Headers, element, injections, refused, shared_text
+from .suv_values import Headers, element, injections, kinds, refused, shared_text
 from .values import number, text
 
 
@@ -144,8 +145,13 @@ def _decay_rule(headers: Headers) -> tuple[_DecayRule, bool]:
             element("DecayCorrection"),
             "Export the original series from the scanner (START, ADMIN or NONE).",
         )
-    corrections = text(headers[0], "CorrectedImage").upper().split("\\")
-    return rule, not corrections[0] or ("DECY" in corrections) == (rule is not _uncorrected)
+    return rule, all(_agrees(header, rule is not _uncorrected) for header in kinds(headers))
+
+
+def _agrees(header: Dataset, decay_corrected: bool) -> bool:
+    """Whether a slice's Corrected Image says the same of decay, or nothing at all."""
+    corrections = text(header, "CorrectedImage").upper()
+    return not corrections or ("DECY" in corrections.split("\\")) == decay_corrected
 
 
 def _decay_contradiction() -> Notice:
