@@ -1,6 +1,6 @@
 """One child of the search: damages and judges so many inputs under a limit on address space, and tells on stdout.
 
-child.py seeds WORK                                      write the sound files
+child.py seeds WORK [small]                              write the sound files
 child.py random|coverage WORK PLACE FINDINGS SEED COUNT  search
 child.py replay FILE                                     judge one file, with the traceback
 """
@@ -103,10 +103,10 @@ class Search:
         self._found = []
 
 
-def write_seeds(work: Path) -> None:
+def write_seeds(work: Path, small: bool) -> None:
     import seeds
 
-    (work / "seeds.pickle").write_bytes(pickle.dumps(seeds.all_seeds()))
+    (work / "seeds.pickle").write_bytes(pickle.dumps(seeds.all_seeds(small)))
 
 
 def search_at_random(search: Search, seed: int, count: int) -> None:
@@ -189,7 +189,7 @@ def replay(file: Path) -> int:
 
 def main(words: list[str]) -> int:
     if words[0] == "seeds":
-        write_seeds(Path(words[1]))
+        write_seeds(Path(words[1]), "small" in words)
         return 0
     if words[0] == "replay":
         return replay(Path(words[1]))

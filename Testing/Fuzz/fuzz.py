@@ -71,6 +71,7 @@ def main() -> int:
     parser.add_argument("--engine", choices=("both", "random", "coverage"), default="both")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="children side by side")
     parser.add_argument("--findings", type=Path, default=None, help="folder for inputs that did what they may not")
+    parser.add_argument("--small", action="store_true", help="without made patients, for a quick look")
     parser.add_argument("--replay", type=Path, help="a file to judge again")
     chosen = parser.parse_args()
     if chosen.replay is not None:
@@ -84,7 +85,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(
         prefix="fuzz-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     ) as work:
-        _write_seeds(Path(work))
+        _write_seeds(Path(work), chosen.small)
         tally = _all_done(_tasks(engines, chosen.inputs, chosen.seed), chosen.jobs, Path(work), findings, chosen.inputs)
     return _tell(tally, chosen, findings, time.monotonic() - started)
 
@@ -97,9 +98,10 @@ def _engines(wanted: str) -> tuple[str, ...]:
     return ("random", "coverage") if wanted == "both" else (wanted,)
 
 
-def _write_seeds(work: Path) -> None:
+def _write_seeds(work: Path, small: bool) -> None:
     print("Making the sound files that are damaged", flush=True)
-    subprocess.run([sys.executable, str(CHILD), "seeds", str(work)], check=True, env={**os.environ, **ENVIRONMENT})
+    words = ["seeds", str(work), *(["small"] if small else [])]
+    subprocess.run([sys.executable, str(CHILD), *words], check=True, env={**os.environ, **ENVIRONMENT})
 
 
 def _tasks(engines: tuple[str, ...], inputs: int, seed: int) -> list[Task]:

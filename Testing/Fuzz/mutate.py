@@ -196,7 +196,7 @@ def _damage_bytes(content: bytearray, rng: random.Random, at: int) -> None:
 
 def _transfer_syntax(content: bytes) -> bytes:
     at = content.find(_SYNTAX, _DATA_STARTS, 1024)
-    if at < 0:
+    if at < 0 or at + 8 > len(content):
         return b""
     (length,) = struct.unpack_from("<H", content, at + 6)
     return content[at + 8 : at + 8 + length].rstrip(b"\0 ")
@@ -204,7 +204,8 @@ def _transfer_syntax(content: bytes) -> bytes:
 
 def _deflated_at(content: bytes) -> int:
     """Byte at which a deflated data set starts; 0 where there is none."""
-    if _transfer_syntax(content) != _DEFLATED or content[_DATA_STARTS : _DATA_STARTS + 4] != b"\x02\0\0\0":
+    starts_well = content[_DATA_STARTS : _DATA_STARTS + 4] == b"\x02\0\0\0" and len(content) >= _DATA_STARTS + 12
+    if not starts_well or _transfer_syntax(content) != _DEFLATED:
         return 0
     (length,) = struct.unpack_from("<L", content, _DATA_STARTS + 8)
     return _DATA_STARTS + 12 + int(length)

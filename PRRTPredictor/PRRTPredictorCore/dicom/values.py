@@ -111,9 +111,13 @@ def text(header: Dataset, keyword: str) -> str:
     value = value_of(header, keyword)
     if value is None or isinstance(value, (bytes, DicomSequence)):
         return ""
-    written = "\\".join(str(part) for part in value) if isinstance(value, MultiValue) else str(value)
-    written = written.strip()
+    written = (value if isinstance(value, str) else _written(value)).strip()
     return "" if _CONTROL.search(written) else written
+
+
+def _written(value: Any) -> str:
+    with without_warnings():  # names are decoded only now
+        return "\\".join(str(part) for part in value) if isinstance(value, MultiValue) else str(value)
 
 
 def numbers(header: Dataset, keyword: str, count: int | None = None) -> tuple[float, ...] | None:
