@@ -5,8 +5,11 @@ OUT ?= demo
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
+# Branches of Core that the tests reach; fewer than 90 % of them fail.
+COUNTED := --cov --cov-report=term:skip-covered --cov-fail-under=90
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench science fuzz kills soak mutation coverage licences audit lock extension clean
+.PHONY: help demo test lint bench science fuzz kills soak mutation licences audit lock extension clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -40,8 +43,8 @@ lint: $(VENV)/.test  ## ruff and mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-test: lint  ## ruff, mypy and pytest, under 15 minutes on 2 cores
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: lint  ## ruff, mypy and pytest, under 15 minutes on 2 cores; COVERAGE=1 counts Core's branches as well
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),$(COUNTED))
 
 bench: $(VENV)/.bench  ## speed side by side against peers, equal results first (about half an hour on 2 cores)
 	@$(BIN)/python Testing/Benchmarks/bench.py
@@ -61,9 +64,6 @@ soak: $(VENV)/.test  ## 500 predictions in one process with flat memory (some mi
 
 mutation: $(VENV)/.trust  ## mutants of SUV and labs that the tests must kill (over an hour)
 	@$(BIN)/python Testing/Mutation/mutation.py
-
-coverage: $(VENV)/.test  ## pytest with the branches of Core counted; at least 90 % of them
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 licences: $(VENV)/.trust  ## the licence of everything that is installed; fails on one that is not permitted
 	@$(BIN)/python .ci/licences.py
