@@ -73,10 +73,12 @@ def holding(path: Path, *, patience_s: float = 0.0) -> Iterator[None]:
 
 def _taken(path: Path, deadline: float) -> int:
     for _ in range(_MOST_BEGINNINGS):
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-        except FileNotFoundError:  # the folder was removed meanwhile
+        except (FileNotFoundError, FileExistsError):  # the folder was removed meanwhile, even while it was made
+            if os.path.lexists(path.parent) and not path.parent.is_dir():
+                raise
             continue
         try:
             locked = _lock(handle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import stat
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from PRRTPredictorCore.cohort.identity import KEY_FILE, config_dir, study_code
-from PRRTPredictorCore.errors import Code, CohortRefused, InputRefused
+from PRRTPredictorCore.errors import Code, CohortRefused, InputRefused, RunFailed
 from PRRTPredictorCore.files import user_folder
 
 POSIX_USER = os.name == "posix" and hasattr(os, "geteuid") and os.geteuid() != 0
@@ -74,6 +75,65 @@ def test_another_key_gives_other_codes(config: Path, tmp_path: Path, monkeypatch
 def test_only_the_user_can_read_the_key(config: Path) -> None:
     study_code("PAT-7")
     assert stat.S_IMODE((config / KEY_FILE).stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps the profile private by other means")
+def test_a_key_that_others_could_read_is_closed_to_them_and_this_is_said(
+    config: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = study_code("PAT-7")
+    for mode, kept in ((0o644, 0o640), (0o666, 0o660), (0o600, 0o600), (0o640, 0o640)):
+        (config / KEY_FILE).chmod(mode)
+        caplog.clear()
+        assert study_code("PAT-7") == code
+        assert stat.S_IMODE((config / KEY_FILE).stat().st_mode) == kept
+        assert ["private again" in line for line in caplog.messages] == ([True] if mode & 0o007 else [])
+
+
+@pytest.mark.parametrize("step", ["write", "fsync", "link"])
+@pytest.mark.parametrize("problem", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "stop"])
+def test_a_key_is_made_whole_or_not_at_all(
+    config: Path, monkeypatch: pytest.MonkeyPatch, step: str, problem: BaseException
+) -> None:
+    def fail(*_: object) -> None:
+        raise problem
+
+    with monkeypatch.context() as patch:
+        if step == "write":
+            patch.setattr(secrets, "token_hex", fail)
+        else:
+            patch.setattr(os, step, fail)
+        if step == "link" and isinstance(problem, OSError):  # as on a file system without hard links
+            assert study_code("PAT-7")
+        else:
+            with pytest.raises((KeyboardInterrupt, RunFailed)) as told:
+                study_code("PAT-7")
+            assert isinstance(told.value, KeyboardInterrupt) or told.value.code is Code.STUDY_KEY
+    left = [path.name for path in config.iterdir()]
+    assert left == ([KEY_FILE] if step == "link" and isinstance(problem, OSError) else [])
+    assert study_code("PAT-7") == study_code("PAT-7")
+
+
+def test_a_key_that_cannot_be_made_is_a_failure_of_the_machine(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    config.mkdir()
+    monkeypatch.setattr(os, "open", read_only)
+    with pytest.raises(RunFailed) as refused:
+        study_code("PAT-7")
+    assert refused.value.exit_code == 4
+    assert refused.value.code is Code.STUDY_KEY
+
+
+def test_what_a_killed_creator_left_is_no_key(config: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    config.mkdir()
+    leftover = config / f".partial-{gone.pid}-0123abcd-{KEY_FILE}"
+    leftover.write_bytes(b"")
+    assert study_code("PAT-7")
+    assert [path.name for path in config.iterdir()] == [KEY_FILE]
 
 
 def test_without_an_override_the_key_lies_in_the_users_configuration(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,14 +14,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from training_stand_in import tiny_cohort, tiny_config
+from training_stand_in import TINY, tiny_cohort, tiny_config
 
 from PRRTPredictorCore import files
 from PRRTPredictorCore.cohort.identity import KEY_FILE, study_code
 from PRRTPredictorCore.evaluation.summary import summarise_run
 from PRRTPredictorCore.files import published_folder, replacing, write_together
+from PRRTPredictorCore.models.encoder_files import write_encoder
+from PRRTPredictorCore.models.pretrained import ct_encoder_for
+from PRRTPredictorCore.models.registry import MODELS
 from PRRTPredictorCore.prediction.pack import pack_model
 from PRRTPredictorCore.training.crossval import run_crossval
+from PRRTPredictorCore.training.ctfeatures import remove_ct_features, with_ct_features
+from PRRTPredictorCore.training.data import gather_training_data
+from PRRTPredictorCore.training.engine import FitSettings
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="folders cannot be flushed there")
 
@@ -167,3 +173,35 @@ def test_a_run_its_results_and_its_model_survive_a_power_cut_at_any_moment(
     assert {"run/folds/rf_labs/0-0", "run/metrics.json", "run/curves.json", "model"} <= relative
     assert any(name.startswith("run/.ct-features-") for name in relative)
     assert not disk.unsafe()
+
+
+def test_altered_features_of_the_frozen_stages_are_computed_anew(tmp_path: Path) -> None:
+    """After a power cut, or by another's hand: a file of the right size, and other numbers in it."""
+    cohort, images = tiny_cohort()
+    data, _ = gather_training_data(cohort, images, ())
+    write_encoder(tmp_path / "encoder", ct_encoder_for(TINY))
+    settings = FitSettings(TINY, 0, "cpu", ct_encoder=tmp_path / "encoder")
+    spec = MODELS["pet_ct_labs_pretrained"]
+    told: list[str] = []
+
+    def features() -> Path:
+        told.clear()
+        found = with_ct_features(data, spec, settings, tmp_path, lambda stage, *_: told.append(stage))
+        assert found.ct_features
+        return found.ct_features
+
+    path = features()
+    whole = path.read_bytes()
+    assert told
+    assert features() == path
+    assert not told
+    for damage in (whole[:-4096] + bytes(4096), whole[:100], b""):
+        path.write_bytes(damage)
+        assert features() == path
+        assert told
+        assert path.read_bytes() == whole
+    path.with_suffix(".sha256").unlink()
+    features()
+    assert told
+    remove_ct_features(tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["encoder"]

@@ -12,6 +12,7 @@ from report_runs import made_run
 from sklearn.metrics import auc, average_precision_score, roc_auc_score
 
 from PRRTPredictorCore.errors import Code, ModelRefused
+from PRRTPredictorCore.evaluation import results
 from PRRTPredictorCore.evaluation.results import RunResults, read_results
 from PRRTPredictorCore.evaluation.summary import RunSummary, summarise_run
 from PRRTPredictorCore.training.store import RunStore
@@ -78,3 +79,65 @@ def test_what_is_missing_or_damaged_is_refused(tmp_path: Path) -> None:
         assert code() is Code.RUN_MISMATCH
     (run / "curves.json").write_text(curves)
     assert read_results(run).models
+
+
+def test_files_of_two_evaluations_are_never_shown_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill can fall between the files; whatever stands there is whole, and of one evaluation or refused."""
+    run = made_run(tmp_path / "run", ("rf_labs", "pet"), repeats=1, unfinished={("pet", 0, 0)})
+    summarise_run(run)
+    earlier = {name: (run / name).read_bytes() for name in ("metrics.json", "curves.json", "significance.json")}
+    made_run(tmp_path / "later", ("rf_labs", "pet"), repeats=1)
+    summarise_run(tmp_path / "later")
+    monkeypatch.setattr(results, "_MOMENT_S", 0.001)
+    for name in ("metrics.json", "curves.json"):
+        (run / name).write_bytes((tmp_path / "later" / name).read_bytes())
+        with pytest.raises(ModelRefused, match="two evaluations") as refused:
+            read_results(run)
+        assert refused.value.code is Code.RUN_INCOMPLETE
+        (run / name).write_bytes(earlier[name])
+    assert read_results(run).models
+    summarise_run(run)  # the same command again
+    assert {name: (run / name).read_bytes() for name in earlier} == earlier
+
+
+def test_results_that_change_while_they_are_read_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = made_run(tmp_path / "run", ("pet",), repeats=1)
+    summarise_run(run)
+    metrics = (run / "metrics.json").read_bytes()
+    (run / "metrics.json").write_bytes(metrics + b"\n")
+    monkeypatch.setattr(results.time, "sleep", lambda seconds: (run / "metrics.json").write_bytes(metrics))
+    assert read_results(run).models
+
+
+def test_results_of_an_older_version_say_nothing_of_each_other_and_are_read(tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run", ("pet",), repeats=1)
+    summarise_run(run)
+    curves = json.loads((run / "curves.json").read_text(encoding="utf-8"))
+    stamp = curves.pop("metrics_sha256")
+    assert json.loads((run / "significance.json").read_text(encoding="utf-8"))["metrics_sha256"] == stamp
+    (run / "curves.json").write_text(json.dumps(curves), encoding="utf-8")
+    assert read_results(run).models
+
+
+def test_an_evaluation_cut_at_any_rename_leaves_whole_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = made_run(tmp_path / "run", ("pet",), repeats=1)
+    summarise_run(run)
+    before = {path.name: path.read_bytes() for path in run.glob("*.json")}
+    rename = Path.replace
+    for cut in (1, 2, 3):
+        left = [cut]
+
+        def replace(path: Path, target: Path, left: list[int] = left) -> Path:
+            left[0] -= 1
+            if not left[0]:
+                raise KeyboardInterrupt
+            return rename(path, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", replace)
+            with pytest.raises(KeyboardInterrupt):
+                summarise_run(run)
+        assert {path.name: path.read_bytes() for path in run.glob("*.json")} == before
+        assert not list(run.glob(".partial-*"))

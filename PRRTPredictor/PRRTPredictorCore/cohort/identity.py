@@ -71,7 +71,8 @@ def _study_key() -> bytes:
         return _read_key(path)
     except OSError as error:
         # A place that takes no file ends a command as a full disk does; one that cannot be read was named wrongly.
-        kind = InputRefused if path.exists() or not path.parent.is_dir() else RunFailed
+        misnamed = os.path.lexists(path) or isinstance(error, NotADirectoryError | FileExistsError)
+        kind = InputRefused if misnamed else RunFailed
         raise kind(
             Code.STUDY_KEY,
             f"The key behind the study codes cannot be made or read ({error.strerror or type(error).__name__}).",
