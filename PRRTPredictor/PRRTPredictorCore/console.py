@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from .errors import PRRTError
+from .freetext import printable
 from .progress import Progress, silent
 from .records import Notice
 
@@ -45,8 +46,8 @@ def to_jsonable(value: Any) -> Any:
 
 
 def say(text: str = "") -> None:
-    """Print one line for people on stdout."""
-    sys.stdout.write(text + "\n")
+    """Print one line for people on stdout, or several; words from headers and tables cannot command the terminal."""
+    sys.stdout.write("\n".join(map(printable, text.split("\n"))) + "\n")
     sys.stdout.flush()  # so that it stands before what a library writes to stderr meanwhile
 
 
@@ -75,7 +76,7 @@ def print_refusal(error: PRRTError, as_json: bool) -> None:
             return
         except OSError:
             abandon_stdout()
-    sys.stderr.write(f"prrt: {' '.join(str(error).splitlines())}\n")
+    sys.stderr.write(f"prrt: {printable(' '.join(str(error).splitlines()))}\n")
 
 
 def steady_streams() -> None:

@@ -6,6 +6,7 @@ import logging
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 
 import slicer
@@ -32,7 +33,15 @@ def showError(error: PRRTError) -> None:
     if isinstance(error, Cancelled):
         slicer.util.showStatusMessage(error.message, _SHOWN_MILLISECONDS)
     else:
-        slicer.util.errorDisplay(describe(error), windowTitle=_("PRRT Predictor"))
+        slicer.util.errorDisplay(unmarked(describe(error)), windowTitle=_("PRRT Predictor"))
+
+
+def unmarked(text: str) -> str:
+    """Words from outside for a tool tip or a dialog, which take for mark-up whatever looks like it.
+
+    A patient's name or a file's may hold "<"; it is to be read, not obeyed.
+    """
+    return f"<qt>{escape(text).replace(chr(10), '<br>')}</qt>" if set(text) & {"<", "&"} else text
 
 
 @contextmanager
@@ -50,10 +59,10 @@ def reporting() -> Iterator[None]:
     except PRRTError as error:
         showError(error)
     except OSError as error:  # a full disk, a drive that is gone, a folder without permission
-        logging.exception("PRRTPredictor: the system refused")
+        logging.error("PRRTPredictor: the system refused: %s", _trace(error))
         showError(_refusedBySystem(error))
-    except Exception as error:  # the one place: Qt would swallow it
-        logging.exception("PRRTPredictor: unexpected error")
+    except Exception as error:  # noqa: BLE001  # the one place: Qt would swallow it
+        logging.error("PRRTPredictor: unexpected error: %s", _trace(error))
         slicer.util.errorDisplay(
             _("Something went wrong that should not have: {kind}. The panel can still be used.").format(
                 kind=type(error).__name__
@@ -61,6 +70,17 @@ def reporting() -> Iterator[None]:
             windowTitle=_("PRRT Predictor"),
             detailedText=traceback.format_exc(),
         )
+
+
+def _trace(error: BaseException) -> str:
+    """What was raised and where in the code, for Slicer's log.
+
+    The log is what users send when they ask for help: neither the error's own words nor any path goes into it, since
+    folders are often named after patients.
+    """
+    calls = traceback.extract_tb(error.__traceback__)
+    places = " > ".join(f"{Path(call.filename).name}:{call.lineno} {call.name}" for call in calls)
+    return f"{type(error).__name__} in {places}"
 
 
 def _refusedBySystem(error: OSError) -> RunFailed:

@@ -61,7 +61,7 @@ def _heard(path: Path) -> Iterator[Path]:
     with path.open("wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    own = [open(number, "w", encoding="utf-8", closefd=False) for number in (1, 2)]  # noqa: SIM115, PTH123
+    own = [open(number, "w", encoding="utf-8", closefd=False) for number in (1, 2)]  # noqa: SIM115
     sys.stdout, sys.stderr = own
     try:
         yield path

@@ -64,6 +64,16 @@ def test_an_unexpected_error_is_shown_with_its_traceback_and_logged(messages: An
     assert "ZeroDivisionError" in caplog.text
 
 
+@pytest.mark.parametrize("raised", [PermissionError(13, "denied", "/data/MUSTER/1.dcm"), ValueError("MUSTER")])
+def test_slicers_log_gets_the_place_in_the_code_and_no_name(messages: Any, raised: Exception, caplog) -> None:
+    with messages.reporting():
+        raise raised
+    assert f"{type(raised).__name__} in Messages.py:" in caplog.text
+    assert "> test_messages.py:" in caplog.text
+    assert "MUSTER" not in caplog.text
+    assert str(Path(__file__).parent) not in caplog.text
+
+
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit])
 def test_an_interrupt_is_not_swallowed(messages: Any, said: list, raised: type[BaseException]) -> None:
     with pytest.raises(raised), messages.reporting():

@@ -10,6 +10,7 @@ import qt
 from slicer.i18n import tr as _
 
 from PRRTPredictorCore.records import Cohort, Violation
+from PRRTPredictorLib.Messages import unmarked
 from PRRTPredictorLib.Panel.Words import badge, listHtml, paragraph
 
 _ROWS_SHOWN = 200
@@ -68,7 +69,7 @@ class ViolationsView:
         for row, cells in enumerate(lines):
             for column, text in enumerate(cells):
                 item = qt.QTableWidgetItem(text)
-                item.setToolTip(text)
+                item.setToolTip(unmarked(text))
                 self._table.setItem(row, column, item)
         self._table.setVisible(bool(lines))
         self._fit()

@@ -18,7 +18,7 @@ from PRRTPredictorCore.records import LABS
 from PRRTPredictorLib.Database import StudyRow, findPair, listStudies
 from PRRTPredictorLib.DemoPatient import createDemoPatient, demoClinic
 from PRRTPredictorLib.Display import showStudy
-from PRRTPredictorLib.Messages import describe, reporting
+from PRRTPredictorLib.Messages import describe, reporting, unmarked
 from PRRTPredictorLib.Panel import Panel, Section
 from PRRTPredictorLib.Panel.Fitting import breakLongText, stackLongRows
 from PRRTPredictorLib.Panel.Labels import showAlert
@@ -138,7 +138,7 @@ class StudySection(Section):
         if row.missing:
             lines.append(_("Cannot be used: {reason}").format(reason=row.missing))
             cell.setForeground(qt.QBrush(self.ui.studyTable.palette.color(qt.QPalette.Disabled, qt.QPalette.Text)))
-        cell.setToolTip("\n".join(lines))
+        cell.setToolTip(unmarked("\n".join(lines)))
         return cell
 
     def _filter(self) -> None:
