@@ -83,7 +83,7 @@ def targets(folder: Path, run: Path) -> Mapping[str, Target]:
     found_encoder = found["ct_encoder"].file
     for model in ("rf_labs", "pet_ct_labs"):
         for file in sorted((own_run / "folds" / model / "0-1").iterdir()):
-            found[f"{model} {file.name}"] = Target(file, _reads_run(own_run))
+            found[f"{model} {file.name}"] = Target(file, _reads_run(own_run, model))
         packed = folder / f"model-{model}"
         pack_model(run, model, packed)
         for name in (METADATA, "models/member-000.safetensors"):
@@ -131,17 +131,14 @@ def _asks(model: Path) -> Callable[[], None]:
     return read
 
 
-def _reads_run(run: Path) -> Callable[[], None]:
+def _reads_run(run: Path, model: str = "rf_labs") -> Callable[[], None]:
     def read() -> None:
         store = RunStore(run)
         _ignore(store.cohort)
-        for model in ("rf_labs", "pet_ct_labs"):
-            for fold in store.predictions(model):
-                assert ((fold.probability >= 0) & (fold.probability <= 1)).all()
-            for task in store.finished(model):
-                place = (model, task.repeat, task.fold)
-                for part in (store.outcome, store.embeddings, store.gradients, store.permutations, store.load_fold):
-                    _ignore(part(*place))
+        for fold in store.predictions(model):
+            assert ((fold.probability >= 0) & (fold.probability <= 1)).all()
+        for part in (store.outcome, store.embeddings, store.gradients, store.permutations, store.load_fold):
+            _ignore(part(model, 0, 1))
 
     return read
 
