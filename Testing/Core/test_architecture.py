@@ -15,6 +15,7 @@ LIB = PACKAGES / "PRRTPredictorLib"
 # In the order in which data flows: a room may import those before it, never those after it.
 ROOMS = (
     "errors",
+    "shortage",
     "disk",
     "locks",
     "files",

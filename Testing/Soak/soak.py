@@ -145,6 +145,12 @@ def made_model(folder: Path) -> Path:
     return model
 
 
+def lines(stage: str, done: int, total: int, message: str = "") -> None:
+    """Report in lines where there is no terminal for a bar."""
+    if done % 50 == 0 or done == total:
+        print(f"{stage}: {done} of {total}, {message}", file=sys.stderr, flush=True)
+
+
 def main() -> int:
     """Run the soak, draw its picture and print the verdict; 0 where the memory is flat."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -161,7 +167,8 @@ def main() -> int:
         work = Path(folder) / "cohort"
         with redirect_stdout(io.StringIO()):
             model = made_model(work)
-        with listening("auto") as progress:
+        with listening("auto") as bar:
+            progress = bar if sys.stderr.isatty() else lines
             samples = list(soak(model, work / "dicom", arguments.predictions, progress))
     judged = verdict(samples)
     draw(samples, judged, arguments.picture)
