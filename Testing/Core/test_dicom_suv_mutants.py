@@ -264,6 +264,11 @@ def test_a_normalising_mass_of_zero_or_less_is_refused_and_any_above_is_taken() 
     assert to_body_weight(Body(30.0, 102.001, "F"), "IBW") == pytest.approx(30.0 / 0.00091, rel=1e-6)
 
 
+@pytest.mark.parametrize("suv_type", ["AREA", "IBW"])
+def test_square_centimetres_normalise_by_body_surface_area_alone(suv_type: str) -> None:
+    assert refusal(headers(Units="CM2ML", SUVType=suv_type)) is Code.SUV_TYPE
+
+
 def test_body_surface_area_needs_no_sex() -> None:
     made = headers(Units="CM2ML", PatientSex=None)
     np.testing.assert_allclose(suv_scale(made).factors, 70_000 / (71.84 * 175**0.725 * 70**0.425), rtol=1e-12)
@@ -426,6 +431,19 @@ def test_ge_scan_date_time_without_acquisition_time_must_be_of_the_same_day(day_
     assert uptake_of(suv_scale(made("20250101"))) == pytest.approx(UPTAKE_S, abs=1e-6)
 
 
+@pytest.mark.parametrize("first", [0, 1, 2])
+@pytest.mark.parametrize("by_ge", [False, True])
+def test_a_scan_over_midnight_begins_on_the_earlier_day_whichever_slice_comes_first(first: int, by_ge: bool) -> None:
+    injected = {"RadiopharmaceuticalStartTime": None, "RadiopharmaceuticalStartDateTime": "20250101225000"}
+    made = headers(SeriesTime="235000", SeriesDate=None, AcquisitionTime=None, injected=injected)
+    for number, item in enumerate(made):
+        item.AcquisitionDate = "20250101" if number == first else "20250102"
+        if by_ge:
+            del item.SeriesTime
+            private(0x0009, 0x100D, "20250101235000.00", "DT")(item)
+    assert uptake_of(suv_scale(made)) == pytest.approx(UPTAKE_S, abs=1e-5)
+
+
 @pytest.mark.parametrize("gone", ["FrameReferenceTime", "AcquisitionTime"])
 def test_a_start_that_one_slice_does_not_tell_cannot_be_found(gone: str) -> None:
     made = headers(SeriesTime=None, FrameReferenceTime=T_AVE_S * 1000)
@@ -503,7 +521,7 @@ def test_uptake_from_nothing_to_ten_half_lives() -> None:
     with pytest.raises(SuvRefused, match="after the scan"):
         uptake_s(scan + timedelta(milliseconds=500), scan, 6000.0)
     with pytest.raises(SuvRefused, match="12 half-lives"):
-        uptake_s(scan - timedelta(seconds=72_000), scan, 6000.0)
+        uptake_s(scan - timedelta(seconds=69_600), scan, 6000.0)
     with pytest.raises(SuvRefused, match="10 half-lives"):
         uptake_s(scan - timedelta(seconds=60_001), scan, 6000.0)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 
 from ..errors import Code
 from ..records import Notice
@@ -87,7 +87,7 @@ def start_of_scan(headers: Headers, half_life_s: float) -> Reference:
         return Reference(series, "SeriesTime", () if earliest else (_unverified(),))
     ge_scan = _ge_scan_moment(headers)
     if ge_scan is not None and not _is_later(ge_scan, earliest):
-        same_day = earliest.date() if earliest else day(headers[0], "AcquisitionDate", "SeriesDate")
+        same_day = earliest.date() if earliest else _first_day(headers, "AcquisitionDate", "SeriesDate")
         if ge_scan.date() == same_day:
             return Reference(ge_scan, "GE scan date-time (0009,100D)")
     return Reference(_computed_back(headers, half_life_s), "AcquisitionTime and FrameReferenceTime")
@@ -116,8 +116,13 @@ def decay_correction_moment(headers: Headers) -> Reference:
 def _series_moment(headers: Headers) -> datetime | None:
     clock = parse_time(shared_text(headers, "SeriesTime", Code.SUV_TIMES))
     shared_text(headers, "SeriesDate", Code.SUV_TIMES)
-    started = day(headers[0], "SeriesDate", "AcquisitionDate", "StudyDate")
+    started = day(headers[0], "SeriesDate") or _first_day(headers, "AcquisitionDate", "StudyDate")
     return datetime.combine(started, clock) if clock and started else None
+
+
+def _first_day(headers: Headers, *keywords: str) -> date | None:
+    """The earliest day of the slices: a scan over midnight need not begin with the slice that comes first."""
+    return min((found for header in headers if (found := day(header, *keywords))), default=None)
 
 
 def _ge_scan_moment(headers: Headers) -> datetime | None:
