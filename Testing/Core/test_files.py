@@ -64,6 +64,16 @@ def test_a_folder_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path, way:
         assert names(tmp_path) == ["model"]
 
 
+def test_two_who_write_one_folder_leave_one_of_the_two_whole(tmp_path: Path, way: str) -> None:
+    for older in (False, True):
+        with published_folder(tmp_path / "model") as later:
+            (later / "model").write_text("later", encoding="utf-8")
+            put(tmp_path / "model", "earlier")
+            assert kept(tmp_path / "model") == "earlier"
+        assert kept(tmp_path / "model") == "later", older
+        assert names(tmp_path) == ["model"]
+
+
 def raising_at(number: int, problem: BaseException) -> Callable[[Path, Path], Path]:
     """Path.replace that fails at one call, counted over those that concern folders."""
     rename, calls = Path.replace, [0]

@@ -120,6 +120,24 @@ def test_a_lock_whose_file_was_removed_while_it_was_opened_is_not_held(
             pass
 
 
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be removed there, held or not")
+def test_a_folder_left_empty_is_removed_while_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let go first, the next process could hold a file that is then removed, and a third one the next file."""
+    remove, refused = run_locks._remove_if_empty, []
+
+    def watched(run: Path) -> None:
+        with pytest.raises(LockTaken), holding(run / LOCK_NAME):
+            pass
+        refused.append(run)
+        remove(run)
+
+    monkeypatch.setattr(run_locks, "_remove_if_empty", watched)
+    with pytest.raises(ValueError, match="refused before it began"), run_lock(tmp_path / "run"):
+        raise ValueError("refused before it began")
+    assert refused
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_place_of_the_same_process_is_another_holder(tmp_path: Path) -> None:
     with holding(tmp_path / "lock"), pytest.raises(LockTaken) as refused, holding(tmp_path / "lock"):
         pass
