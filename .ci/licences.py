@@ -44,6 +44,11 @@ READ = {
 """Licences that stand in no field of the metadata, read by a person, and where."""
 
 
+BROUGHT_BY_TORCH = re.compile(r"(nvidia|cuda)-")
+"""NVIDIA's own libraries, under NVIDIA's terms: torch's build for graphics cards installs them on Linux. The product does
+without them, and does not hand them on."""
+
+
 @dataclass(frozen=True)
 class Found:
     """The licence of one package, as an SPDX expression; empty where it is not known."""
@@ -56,6 +61,8 @@ class Found:
     @property
     def permitted(self) -> bool:
         """Whether some choice of the expression is permitted for what the package is needed for."""
+        if BROUGHT_BY_TORCH.match(normalised(self.name)):
+            return True
         return is_permitted(self.licence, PERMISSIVE if self.needed else FOR_TOOLS)
 
 

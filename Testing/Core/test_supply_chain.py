@@ -106,6 +106,11 @@ def test_tools_may_be_under_the_lgpl_and_the_product_may_not() -> None:
     assert not licences.Found("library", "1", qt, needed=True).permitted
 
 
+def test_nvidias_libraries_come_with_torch_and_are_not_ours() -> None:
+    assert licences.Found("nvidia-cublas-cu12", "1", "LicenseRef-NVIDIA-Proprietary", needed=True).permitted
+    assert not licences.Found("other", "1", "LicenseRef-NVIDIA-Proprietary", needed=True).permitted
+
+
 class Package:
     """As much of a distribution as is looked at."""
 
