@@ -45,8 +45,10 @@ READ = {
 
 
 BROUGHT_BY_TORCH = re.compile(r"(nvidia|cuda)-")
-"""NVIDIA's own libraries, under NVIDIA's terms: torch's build for graphics cards installs them on Linux. The product does
-without them, and does not hand them on."""
+"""NVIDIA's own libraries, under NVIDIA's terms: torch's build for graphics cards installs them on Linux.
+
+The product does without them, and does not hand them on.
+"""
 
 
 @dataclass(frozen=True)
