@@ -20,6 +20,7 @@ from PRRTPredictorCore.cohort.labs import (
     lab_title,
     lab_value,
     make_labs,
+    sampling_notices,
 )
 from PRRTPredictorCore.errors import Code, LabRefused
 from PRRTPredictorCore.records import LABS, Labs
@@ -365,3 +366,18 @@ def test_only_what_looks_like_a_unit_is_repeated(unit: str, quoted: bool) -> Non
 )
 def test_an_absurd_value_gets_the_hint_that_fits_and_no_other(lab: str, value: float, unit: str, remedy: str) -> None:
     assert refusal(lab, value, unit).remedy == remedy
+
+
+def test_how_late_a_sample_is_stands_in_the_refusal() -> None:
+    with pytest.raises(LabRefused) as caught:
+        check_sampling_date(date(2020, 3, 12), date(2020, 3, 10))
+    assert caught.value.message.startswith("The blood was taken 2 days after the first PRRT cycle;")
+
+
+@pytest.mark.parametrize(("days", "far"), [(0, False), (120, False), (-120, False), (121, True), (-121, True)])
+def test_blood_and_pet_may_lie_120_days_apart(days: int, far: bool) -> None:
+    labs = Labs(28, 25, 61, 419, date(2020, 3, 10))
+    notices = sampling_notices(labs, date(2020, 3, 10) + timedelta(days))
+    assert [one.code for one in notices] == ["LABS_FAR_FROM_PET"] * far
+    assert not far or f"taken {abs(days)} days from the PET" in notices[0].message
+    assert sampling_notices(labs, None) == sampling_notices(Labs(28, 25, 61, 419), date(2020, 3, 10)) == ()
