@@ -21,7 +21,7 @@ from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 from .bounds import LARGEST_DEFLATION, InflatedFile
 from .compressed import can_decode, compressed_frames
 from .flat import frame_count
-from .headers import DicomFile, truncated
+from .headers import DicomFile, shown, truncated
 from .pixel_source import NATIVE, PixelSource, unreadable
 from .values import number, text, value_of
 
@@ -55,7 +55,7 @@ def locate_pixels(file: DicomFile) -> PixelSource:
     source = PixelSource(
         path=path,
         transfer_syntax=syntax,
-        frames=frame_count(header),
+        frames=frame_count(header, shown(path)),
         rows=rows,
         columns=columns,
         bits_allocated=bits_allocated,
@@ -64,7 +64,6 @@ def locate_pixels(file: DicomFile) -> PixelSource:
         signed=sign == 1,
         offset=None,
         deflated_at=file.deflated_at,
-        extended_offsets=_extended_offsets(header),
     )
     _check_kind(source, header)
     value_offset, length = _pixel_element(file)
@@ -72,7 +71,7 @@ def locate_pixels(file: DicomFile) -> PixelSource:
         if length != _UNDEFINED_LENGTH:
             raise unreadable(path, "The pixel data are announced as compressed, but not stored so.")
         _check_compression(source, file.size - value_offset)
-        return replace(source, fragments_at=value_offset)
+        return replace(source, fragments_at=value_offset, extended_offsets=_extended_offsets(header))
     needed = source.frame_bytes * source.frames
     most = file.size - value_offset if file.deflated_at is None else LARGEST_DEFLATION * file.size
     available = min(length, most)
@@ -91,7 +90,7 @@ def refuse_announced_frames(file: DicomFile) -> None:
     DicomRefused
         TRUNCATED.
     """
-    frames = frame_count(file.header)
+    frames = frame_count(file.header, shown(file.path))
     if frames < 2:
         return
     bits = number(file.header, "BitsAllocated") or 0.0

@@ -21,7 +21,7 @@ _KEPT_WHOLE = (Tag("RealWorldValueMappingSequence"), Tag("ConversionSourceAttrib
 _MOST_FRAMES = 65_536
 
 
-def frame_count(header: Dataset) -> int:
+def frame_count(header: Dataset, where: str = "") -> int:
     """Number of Frames (0028,0008); 1 where the file leaves it out.
 
     Raises
@@ -29,13 +29,14 @@ def frame_count(header: Dataset) -> int:
     DicomRefused
         BAD_GEOMETRY where it is no number of frames.
     """
-    count = number(header, "NumberOfFrames")
-    if count is None and (_NUMBER_OF_FRAMES not in header or _is_empty(header, _NUMBER_OF_FRAMES)):
+    if _is_empty(header, _NUMBER_OF_FRAMES):
         return 1
+    count = number(header, "NumberOfFrames")
     if count is None or count != int(count) or not 1 <= count <= _MOST_FRAMES:
         raise DicomRefused(
             Code.BAD_GEOMETRY,
             "The header announces an impossible number of frames.",
+            where=where,
             remedy="Export the series again; this multi-frame object is damaged.",
         )
     return int(count)
@@ -46,7 +47,7 @@ def _is_empty(header: Dataset, tag: BaseTag) -> bool:
         element = header.get_item(tag)
     except HEADER_ERRORS:
         return False
-    return element is None or not element.value
+    return element is None or element.value in (None, "", b"")
 
 
 def flat_headers(header: Dataset) -> tuple[Dataset, ...]:
