@@ -177,7 +177,7 @@ def every_step(trainer: FoldTrainer) -> int:
     return trainer.preset.epochs * math.ceil(len(trainer.fitting) / trainer.preset.batch_size)
 
 
-@pytest.mark.parametrize("value", BAD.values(), ids=BAD)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize(
     "preset", [TINY, TINY_PAPER, UNCHECKED, replace(UNCHECKED, recalibrate=True)], ids=["tuned", "paper", "-", "Platt"]
 )
