@@ -126,10 +126,13 @@ def test_a_key_that_cannot_be_made_is_a_failure_of_the_machine(config: Path, mon
     assert refused.value.code is Code.STUDY_KEY
 
 
-def test_what_a_killed_creator_left_is_no_key(config: Path) -> None:
+@pytest.mark.parametrize("key_was_there", [False, True])
+def test_what_a_killed_creator_left_is_no_key_and_goes(config: Path, key_was_there: bool) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    config.mkdir()
+    if key_was_there:
+        study_code("PAT-7")
+    config.mkdir(exist_ok=True)
     leftover = config / f".partial-{gone.pid}-0123abcd-{KEY_FILE}"
     leftover.write_bytes(b"")
     assert study_code("PAT-7")

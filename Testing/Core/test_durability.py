@@ -49,22 +49,25 @@ class Disk:
         """Every name that a power cut could have taken, or left with less than its content."""
         dirty: set[str] = set()  # files whose content may not be on the disk
         unsure: dict[str, str] = {}  # folder: a name in it that may not be there to stay
+        entered: dict[str, str] = {}  # the same of files that were opened in it
         faults = []
         for what, path, target in self.events:
             if what == "write":
                 dirty.add(path)
+                entered[str(Path(path).parent)] = path
             elif what == "fsync":
                 dirty.discard(path)
                 unsure.pop(path, None)
+                entered.pop(path, None)
             elif what == "rename":
                 inside = {one for one in dirty if one == path or one.startswith(f"{path}{os.sep}")}
                 if not _temporary(target):
                     faults += [f"{target}: renamed before {one} was flushed" for one in sorted(inside)]
                     unsure[str(Path(target).parent)] = target
                     faults += [
-                        f"{target}: its folder {folder} was not flushed before"
-                        for folder in sorted(unsure)
-                        if folder.startswith(f"{path}{os.sep}")
+                        f"{target}: renamed before the names in {folder} were flushed"
+                        for folder in sorted(entered)
+                        if folder == path or folder.startswith(f"{path}{os.sep}")
                     ]
                 dirty -= inside
         faults += [f"{name}: its folder was not flushed afterwards" for name in unsure.values()]
@@ -120,6 +123,10 @@ def test_the_recorder_sees_what_is_missing(tmp_path: Path, monkeypatch: pytest.M
         with replacing(tmp_path / "no folder") as temporary:
             temporary.write_bytes(b"x")
     assert ["afterwards" in fault for fault in disk.unsafe()] == [True]
+    monkeypatch.undo()
+    with recorded(tmp_path, monkeypatch) as disk:
+        files.write_bytes(tmp_path / "whole", b"x")
+    assert not disk.unsafe()
 
 
 @pytest.mark.parametrize("older", [False, True], ids=["new", "replaced"])

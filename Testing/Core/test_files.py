@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PRRTPredictorCore import disk, files
 from PRRTPredictorCore.disk import PARTIAL, REPLACED, aside, remove_leftovers
 from PRRTPredictorCore.errors import Code, RunFailed
-from PRRTPredictorCore.files import published_folder, replacing, restore_replaced, write_bytes, write_together
+from PRRTPredictorCore.files import published_folder, replacing, write_bytes, write_together
 
 NOBODY = 999_999_999
 """No process has this number."""
@@ -27,6 +27,11 @@ NOBODY = 999_999_999
 def put(target: Path, text: str) -> None:
     with published_folder(target) as folder:
         (folder / "model").write_text(text, encoding="utf-8")
+
+
+def give_up(target: Path) -> None:
+    with published_folder(target):
+        raise ValueError("no new one after all")
 
 
 def kept(target: Path) -> str:
@@ -151,7 +156,8 @@ def test_a_process_killed_between_two_renames_loses_nothing(tmp_path: Path) -> N
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(DYING), str(tmp_path / "model")], check=False)
     assert done.returncode == -signal.SIGKILL
     assert not (tmp_path / "model").exists()
-    restore_replaced(tmp_path / "model")
+    with pytest.raises(ValueError, match="no new one after all"):
+        give_up(tmp_path / "model")
     assert kept(tmp_path / "model") == "old"
     put(tmp_path / "model", "new")
     assert kept(tmp_path / "model") == "new"

@@ -67,6 +67,7 @@ def _study_key() -> bytes:
     try:
         if not path.exists():
             _create_key(path)
+        remove_leftovers(path.parent, path.name)  # of a creator killed when the key was there already: a copy of it
         _keep_private(path)
         return _read_key(path)
     except OSError as error:
@@ -87,7 +88,6 @@ def _create_key(path: Path) -> None:
         make_folders(path.parent.parent)
         path.parent.mkdir(exist_ok=True, mode=0o700)
         flush_folder(path.parent.parent)
-    remove_leftovers(path.parent, path.name)
     fresh = aside(path)
     try:
         _write_new(fresh, secrets.token_hex(_KEY_BYTES).encode("ascii"))
