@@ -93,7 +93,7 @@ def test_a_refusal_cannot_command_the_terminal_either(tmp_path: Path, capsys: py
 def hostile_run(private_folders: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of patients who are called as in :data:`HOSTILE`, in every free column of the table, and its report."""
     root = tmp_path_factory.mktemp("hostile")
-    assert main(["synth", "--out", str(root / "made"), "--patients", "12", "--seed", "3", "--jobs", "2"]) == 0
+    assert main(["synth", "--out", str(root / "made"), "--patients", "12", "--seed", "3", "--jobs", "1"]) == 0
     table = root / "made" / "cohort.csv"
     head, *rows = list(csv.reader(table.open(encoding="utf-8", newline="")))
     column = {name: place for place, name in enumerate(head)}

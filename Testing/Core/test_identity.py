@@ -87,7 +87,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
         patch.setenv("JOBLIB_TEMP_FOLDER", str(places["temporary"]))
         patch.setattr(tempfile, "tempdir", str(places["temporary"]))
         with _heard(root / "made.txt"):
-            assert main(["synth", "--out", str(root / "made"), "--patients", "12", "--seed", "5", "--jobs", "2"]) == 0
+            assert main(["synth", "--out", str(root / "made"), "--patients", "12", "--seed", "5", "--jobs", "1"]) == 0
         canaries = plant(root / "made", places["planted"])
         found = Everything(canaries, places["out"], places["cache"], places["config"], places["temporary"])
         handler = logging.StreamHandler(found.logged)
@@ -132,7 +132,7 @@ def _every_command(found: Everything) -> None:
     study = ("--pet", pet, "--ct", ct, *LABS)
     found.prrt("predict", "predict", "--model", model, *study, *wanted, "--json", *said)
     found.prrt("predict for people", "predict", "--model", out / "rf_labs", *study)
-    found.prrt("evaluate", "evaluate", "--model", model, table, "--json", *said)
+    found.prrt("evaluate", "evaluate", "--model", model, table, "--json", "--jobs", "1", *said)
     found.prrt("evaluate for people", "evaluate", "--model", out / "rf_labs", table)
     found.prrt("suv", "suv", pet)
     found.prrt("suv as JSON", "suv", pet, "--json", *said)
