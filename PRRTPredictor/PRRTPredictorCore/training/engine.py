@@ -88,8 +88,8 @@ def fit_folds(tasks: Sequence[FoldTask], data: TrainingData, settings: FitSettin
         ``OUT_OF_MEMORY`` when not even one fold can be fitted.
     """
     for model, members in groupby(tasks, key=lambda task: task.model):
-        side_by_side = model_spec(model).kind == "network"
-        waiting: list[tuple[FoldTask, ...]] = [tuple(members)] if side_by_side else [(task,) for task in members]
+        group, side_by_side = tuple(members), model_spec(model).kind == "network"
+        waiting: list[tuple[FoldTask, ...]] = [group] if side_by_side else [(task,) for task in group]
         halved: list[FoldTask] = []
         while waiting:
             company = waiting.pop(0)
