@@ -34,7 +34,13 @@ from test_dicom_suv_cases import (
 from PRRTPredictorCore.dicom import suv
 from PRRTPredictorCore.dicom.suv import suv_scale
 from PRRTPredictorCore.dicom.suv_body import Body, to_body_weight
-from PRRTPredictorCore.dicom.suv_clock import acquisition_moments, parse_date_time, parse_time, scanner_zone
+from PRRTPredictorCore.dicom.suv_clock import (
+    acquisition_moments,
+    frame_durations_s,
+    parse_date_time,
+    parse_time,
+    scanner_zone,
+)
 from PRRTPredictorCore.dicom.suv_private import (
     GE_RADIONUCLIDE,
     GE_SCAN_DATETIME,
@@ -404,6 +410,10 @@ def test_an_uncorrected_slice_without_acquisition_time_is_refused() -> None:
 @pytest.mark.parametrize("duration", [0, -1000])
 def test_a_frame_that_took_no_time_is_refused(duration: int) -> None:
     assert "how long it was acquired" in message(headers(DecayCorrection="NONE", ActualFrameDuration=duration))
+
+
+def test_frames_last_fractions_of_seconds_too() -> None:
+    assert frame_durations_s(headers(2, ActualFrameDuration=1500)) == (1.5, 1.5)
 
 
 def test_a_frame_of_half_a_millisecond_is_a_frame() -> None:
