@@ -2,12 +2,13 @@
 
 ``pip-compile`` resolves the project with all of its extras within constraints.txt, and takes the hashes from the index
 that pip is set up with; neither an index nor a folder is named in the result. Where pip finds a build of its own (such
-as torch's "+cpu"), its hash is written beside those of the index, under the version without the suffix: either build
-then passes.
+as torch's "+cpu"), its hash takes the place of the index's build for this system, under the version without the suffix:
+were both permitted, pip would prefer the index's, whose CUDA libraries are not locked.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -24,7 +25,7 @@ HEADING = """\
 #   pip install --require-hashes --no-deps -r requirements.lock
 #   pip install --no-deps --no-build-isolation --editable .
 # Resolved on Linux for Python 3.11. The files of all systems are listed, but packages that only another system or
-# Python needs are not, nor are the CUDA libraries that torch's build for graphics cards brings along on Linux.
+# Python needs are not. On Linux torch is its build for CPUs: the CUDA libraries of the other one are not locked.
 """
 
 _PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)(?P<marker> ;[^\\\n]*)?", re.MULTILINE)
@@ -68,7 +69,7 @@ def normalised(name: str) -> str:
 
 
 def with_public_builds(entries: dict[str, Entry], folder: Path) -> None:
-    """Give entries of a local build, such as 2.13.0+cpu, the public version and the index's hashes as well."""
+    """Give entries of a local build, such as 2.13.0+cpu, the public version and the hashes for other systems."""
     local = {name: entry for name, entry in entries.items() if "+" in entry.version}
     if not local:
         return
@@ -80,7 +81,21 @@ def with_public_builds(entries: dict[str, Entry], folder: Path) -> None:
     alone = {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": ""}
     public = compiled(wanted, folder / "public.lock", environment=alone)
     for name, entry in local.items():
-        entry.hashes |= public[name].hashes
+        entry.hashes |= public[name].hashes - {chosen_here(f"{name}=={entry.version}", alone)}
+
+
+def chosen_here(requirement: str, environment: dict[str, str]) -> str:
+    """The hash of the file that pip would install on this system."""
+    words = ("install", "--dry-run", "--ignore-installed", "--no-deps", "--quiet", "--report", "-", requirement)
+    report = subprocess.run(
+        [sys.executable, "-m", "pip", *words],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    ).stdout
+    (file,) = json.loads(report)["install"]
+    return f"sha256:{file['download_info']['archive_info']['hashes']['sha256']}"
 
 
 def written(entries: dict[str, Entry]) -> str:

@@ -59,15 +59,19 @@ def test_a_lock_file_is_read_back_as_it_was_written() -> None:
     }
 
 
-def test_a_local_build_stands_beside_the_indexs_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_build_takes_the_place_of_the_indexs_own_for_this_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     entries = {"torch": lock.Entry("2.13.0+cpu", "", {"sha256:" + "a" * 64}), "numpy": lock.Entry("1", "", {"x"})}
     asked = []
 
     def compiled(source: Path, out: Path, *options: str, environment: dict[str, str]) -> Any:
         asked.append((source.read_text(encoding="utf-8"), environment["PIP_FIND_LINKS"]))
-        return {"torch": lock.Entry("2.13.0", "", {"sha256:" + "b" * 64}), "else": lock.Entry("1", "", set())}
+        public = {"sha256:" + "b" * 64, "sha256:" + "c" * 64}
+        return {"torch": lock.Entry("2.13.0", "", public), "else": lock.Entry("1", "", set())}
 
     monkeypatch.setattr(lock, "compiled", compiled)
+    monkeypatch.setattr(lock, "chosen_here", lambda requirement, environment: "sha256:" + "c" * 64)
     lock.with_public_builds(entries, tmp_path)
     assert asked == [("torch==2.13.0\n", "")]
     assert entries["torch"].version == "2.13.0"
