@@ -106,8 +106,8 @@ def _write_seeds(work: Path, small: bool) -> None:
 
 def _tasks(engines: tuple[str, ...], inputs: int, seed: int) -> list[Task]:
     tasks = []
-    for engine in engines:
-        share = inputs // len(engines)
+    for number, engine in enumerate(engines):
+        share = (inputs + number) // len(engines)
         parts = -(-share // INPUTS_A_CHILD)
         for part in range(parts):
             first, last = share * part // parts, share * (part + 1) // parts

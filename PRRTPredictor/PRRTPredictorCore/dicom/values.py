@@ -109,10 +109,13 @@ def text(header: Dataset, keyword: str) -> str:
     elements behind it, and a code that is told in an error must not hold a name.
     """
     value = value_of(header, keyword)
-    if value is None or isinstance(value, (bytes, DicomSequence)):
+    if isinstance(value, str):
+        written = value.strip()
+    elif value is None or isinstance(value, (bytes, DicomSequence)):
         return ""
-    written = (value if isinstance(value, str) else _written(value)).strip()
-    return "" if _CONTROL.search(written) else written
+    else:
+        written = _written(value).strip()
+    return written if written.isprintable() or not _CONTROL.search(written) else ""
 
 
 def _written(value: Any) -> str:
