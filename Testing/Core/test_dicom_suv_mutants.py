@@ -242,6 +242,8 @@ def test_what_is_missing_is_not_called_wrong() -> None:
         headers(injected={"RadionuclideHalfLife": None, "Radiopharmaceutical": "Ga-68 DOTATOC"})
     )
     assert "the half-life of F-18" in message(headers(injected={"RadionuclideHalfLife": 4062.6}))
+    two = {"RadionuclideHalfLife": 500.0, "Radiopharmaceutical": "Ga-68 DOTATOC"}
+    assert "the half-life of F-18" in message(headers(injected=two))
     unnamed = {"RadionuclideHalfLife": 500.0, "RadionuclideCodeSequence": None}
     assert "of a PET radionuclide" in message(headers(injected=unnamed))
     assert "time of injection is missing" in message(
@@ -273,6 +275,10 @@ def test_a_normalising_mass_of_zero_or_less_is_refused_and_any_above_is_taken() 
 @pytest.mark.parametrize("suv_type", ["AREA", "IBW"])
 def test_square_centimetres_normalise_by_body_surface_area_alone(suv_type: str) -> None:
     assert refusal(headers(Units="CM2ML", SUVType=suv_type)) is Code.SUV_TYPE
+
+
+def test_a_sex_that_no_formula_knows_is_refused() -> None:
+    assert refusal(headers(Units="GML", SUVType="LBM", PatientSex="X")) is Code.SUV_SEX
 
 
 def test_body_surface_area_needs_no_sex() -> None:
@@ -660,6 +666,21 @@ def test_a_maker_may_reserve_any_block(block: int) -> None:
     assert private_number(header, PHILIPS_ACTIVITY_FACTOR) == 0.5
 
 
+def test_what_lies_behind_the_blocks_is_no_maker() -> None:
+    header = Dataset()
+    header.add_new((0x7053, 0x0100), "LO", "Philips PET Private Group")
+    header.add_new((0x7053, 0x1009), "DS", "2.5")
+    assert private_number(header, PHILIPS_ACTIVITY_FACTOR) == 2.5
+
+
+def test_a_private_element_that_cannot_be_read_is_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(*_: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(Dataset, "get", damaged)
+    assert private_text(Dataset(), GE_TRACER) == ""
+
+
 @pytest.mark.parametrize("written", ["inf", "nan", "", "x"])
 def test_a_private_value_that_is_no_finite_number(written: str) -> None:
     header = Dataset()
@@ -671,7 +692,7 @@ def test_a_private_value_that_is_no_finite_number(written: str) -> None:
     ("tag", "asked"),
     [
         (0x0009100D, True), (0x00091136, True), (0x0009FF3E, True), (0x00090010, True), (0x000900FF, True),
-        (0x0009100E, False), (0x00091000, False), (0x00090100, False), (0x0009010D, True), (0x000B100D, False),
+        (0x0009100E, False), (0x00091000, False), (0x00090100, False), (0x0009010D, True), (0x000B100D, False), (0x0007100D, False),
         (0x70531000, False), (0x70530010, False),
     ],
 )  # fmt: skip
