@@ -193,6 +193,14 @@ def test_a_mapping_to_suvbw_is_taken_as_it_stands() -> None:
     assert refusal(by_mapping(1.0, unit="mm")) is Code.UNITS_UNSUPPORTED
 
 
+def test_mappings_to_other_units_are_passed_over() -> None:
+    made = by_mapping(0.25)
+    for item in made:
+        others = [by_mapping(99.0, unit=unit)[0].RealWorldValueMappingSequence[0] for unit in ("1", "mm", "~")]
+        item.RealWorldValueMappingSequence = [*others, *item.RealWorldValueMappingSequence]
+    np.testing.assert_array_equal(suv_scale(made).factors, suv_scale(by_mapping(0.25)).factors)
+
+
 def test_the_unit_is_named_where_it_is_refused() -> None:
     assert "PROPCNTS" in message(headers(Units="PROPCNTS"))
     assert "missing" in message(headers(Units=None))
@@ -657,18 +665,20 @@ def test_private_elements_stand_where_the_conformance_statements_say(
     assert private_number(header, known) is None
 
 
+@pytest.mark.parametrize("other", ["SOMEBODY ELSE", "ACME"])
 @pytest.mark.parametrize("block", [0x10, 0x11, 0xFF])
-def test_a_maker_may_reserve_any_block(block: int) -> None:
+def test_a_maker_may_reserve_any_block(block: int, other: str) -> None:
     header = Dataset()
-    header.add_new((0x7053, 0x0010), "LO", "SOMEBODY ELSE")
+    header.add_new((0x7053, 0x0010), "LO", other)
     header.add_new((0x7053, block), "LO", "Philips PET Private Group")
     header.add_new((0x7053, (block << 8) + 0x09), "UN", b"0.5 ")
     assert private_number(header, PHILIPS_ACTIVITY_FACTOR) == 0.5
 
 
-def test_what_lies_behind_the_blocks_is_no_maker() -> None:
+@pytest.mark.parametrize("beside", [0x000F, 0x0100])
+def test_what_lies_beside_the_blocks_is_no_maker(beside: int) -> None:
     header = Dataset()
-    header.add_new((0x7053, 0x0100), "LO", "Philips PET Private Group")
+    header.add_new((0x7053, beside), "LO", "Philips PET Private Group")
     header.add_new((0x7053, 0x1009), "DS", "2.5")
     assert private_number(header, PHILIPS_ACTIVITY_FACTOR) == 2.5
 
@@ -692,8 +702,8 @@ def test_a_private_value_that_is_no_finite_number(written: str) -> None:
     ("tag", "asked"),
     [
         (0x0009100D, True), (0x00091136, True), (0x0009FF3E, True), (0x00090010, True), (0x000900FF, True),
-        (0x0009100E, False), (0x00091000, False), (0x00090100, False), (0x0009010D, True), (0x000B100D, False), (0x0007100D, False),
-        (0x70531000, False), (0x70530010, False),
+        (0x0009100E, False), (0x00091000, False), (0x00090100, False), (0x0009010D, True), (0x000B100D, False),
+        (0x0007100D, False), (0x70531000, False), (0x70530010, False),
     ],
 )  # fmt: skip
 def test_private_elements_that_all_slices_must_share(tag: int, asked: bool) -> None:
@@ -745,6 +755,8 @@ def test_energy_windows_of_pet_reach_450_kev() -> None:
 
 def test_why_a_series_is_no_pet() -> None:
     assert message(headers(Modality="NM")) == "The modality is NM, not PT."
+    assert message(headers(Modality="US")) == "The modality is US, not PT."
+    require_pet(headers(SOPClassUID="1.2.840.10008.5.1.4.1.1.7", CountsSource="UNKNOWN"))
     assert message(headers(Modality=None)) == "The modality is not told, not PT."
     assert "nuclear medicine image" in message(headers(SOPClassUID="1.2.840.10008.5.1.4.1.1.20"))
     for collimator in ("PARA", "PINH", "FANB", "CONE", "SLNT", "ASTG", "DIVG"):
@@ -764,6 +776,8 @@ def test_a_half_life_that_a_positron_emitter_shares_is_no_reason_to_refuse() -> 
     require_pet(unnamed(1.0))  # nobody's
     with pytest.raises(SuvRefused, match="Tc-99m is no positron emitter"):
         require_pet(unnamed(21624.12))
+    with pytest.raises(SuvRefused, match="Lu-177 is no positron emitter"):
+        require_pet(unnamed(590000.0))  # Tb-161 as well
     with pytest.raises(SuvRefused, match="Lu-177 is no positron emitter"):
         require_pet(headers(injected={"Radiopharmaceutical": "Lu-177 DOTATATE"}))
 
