@@ -53,8 +53,9 @@ science: $(VENV)/.test  ## the slow scientific checks: level of the tests, null 
 	@$(BIN)/python Testing/Benchmarks/significance_level.py
 	@$(BIN)/python Testing/Benchmarks/science.py
 
-fuzz: $(VENV)/.trust  ## 50,000 damaged DICOM files: typed errors alone, bounded memory and time (some minutes)
+fuzz: $(VENV)/.trust  ## 50,000 damaged DICOM files, 20,000 other ones: typed errors alone, bounded memory and time (some minutes)
 	@$(BIN)/python Testing/Fuzz/fuzz.py
+	@$(BIN)/python Testing/Fuzz/parts.py
 
 kills: $(VENV)/.test  ## kill -9 at random moments of every command that writes; nothing finished is lost (some minutes)
 	@$(BIN)/python Testing/Kills/kills.py

@@ -37,7 +37,7 @@ _STORED_TOLERANCE = 0.01  # of a stored step, which is 1
 _FLOAT32_STEP = 2.0**-23
 _LARGEST_ROUNDING_SUV = 0.01
 _INT16 = np.iinfo(np.int16)
-_DECODERS = "Install python-gdcm, pyjpegls and pylibjpeg-openjpeg into Slicer, or export the series uncompressed."
+_DECODERS = "Install imagecodecs, pyjpegls and pylibjpeg-openjpeg into Slicer, or export the series uncompressed."
 
 
 @contextmanager

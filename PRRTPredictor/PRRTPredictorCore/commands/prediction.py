@@ -11,7 +11,7 @@ from ..console import print_json, say, say_notices
 from ..errors import Code, InputRefused, ModelRefused
 from ..progress import Progress
 from ..records import RESEARCH_USE_NOTICE, Labs, Volume
-from . import default_jobs
+from . import default_jobs, serial_notices
 
 if TYPE_CHECKING:
     from ..prediction.predictor import PredictionResult
@@ -179,11 +179,13 @@ def evaluate(arguments: Namespace, progress: Progress) -> int:
     """``prrt evaluate``: external validation."""
     from ..prediction.external import format_validation, validate
 
+    jobs = arguments.jobs or default_jobs()
+    say_notices(serial_notices(jobs))
     validation = validate(
         arguments.model,
         arguments.cohort,
         device=arguments.device,
-        jobs=arguments.jobs or default_jobs(),
+        jobs=jobs,
         progress=progress,
     )
     if arguments.json:
