@@ -17,9 +17,9 @@ from training_stand_in import SHAPE
 from PRRTPredictorCore.errors import Code, CohortRefused
 from PRRTPredictorCore.files import cache_folder
 from PRRTPredictorCore.imaging.cache import PreparedCohort
-from PRRTPredictorCore.imaging.store import write_entry
 from PRRTPredictorCore.imaging.normalise import ImageNormaliser, TabularNormaliser
 from PRRTPredictorCore.imaging.preprocess import PreprocessConfig
+from PRRTPredictorCore.imaging.store import write_entry
 from PRRTPredictorCore.models.fitted import FittedNetwork
 from PRRTPredictorCore.models.fusion import FusionNetwork
 from PRRTPredictorCore.models.presets import PRESETS
