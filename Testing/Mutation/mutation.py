@@ -163,14 +163,16 @@ class Session:
             waiting = [*work.pending_work_items, *waiting]
             with Progress() as bar:
                 task = bar.add_task(f"{self.name:<14}", total=len(waiting))
-                for item, outcome in self._outcomes(waiting, config, jobs, ends):
-                    diff = self.difference(item.mutations[0]) if outcome is TestOutcome.SURVIVED else None
-                    work.set_result(item.job_id, WorkResult(WorkerOutcome.NORMAL, None, outcome, diff))
+                for item, status in self._outcomes(waiting, config, jobs, ends):
+                    outcome = TestOutcome.KILLED if status else TestOutcome.SURVIVED
+                    output = "timeout" if status == -signal.SIGKILL else None
+                    diff = None if status else self.difference(item.mutations[0])
+                    work.set_result(item.job_id, WorkResult(WorkerOutcome.NORMAL, output, outcome, diff))
                     bar.advance(task)
 
     def _outcomes(
         self, waiting: list[WorkItem], config: dict[str, Any], jobs: int, ends: float
-    ) -> Iterator[tuple[WorkItem, TestOutcome]]:
+    ) -> Iterator[tuple[WorkItem, int]]:
         every, likely = self._tests(config), config["first"].get(self.name, "")
         timeout_s = config["cosmic-ray"]["timeout"]
         running: list[tuple[WorkItem, _Child]] = []
@@ -182,7 +184,7 @@ class Session:
                 status = child.status(timeout_s)
                 if status is not None:
                     running.remove((item, child))
-                    yield item, TestOutcome.SURVIVED if status == 0 else TestOutcome.KILLED
+                    yield item, status
             time.sleep(0.005)
 
     def mutated(self, mutation: MutationSpec) -> str:
