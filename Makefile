@@ -63,7 +63,7 @@ kills: $(VENV)/.test  ## kill -9 at random moments of every command that writes;
 soak: $(VENV)/.test  ## 500 predictions in one process with flat memory (some minutes)
 	@$(BIN)/python Testing/Soak/soak.py
 
-mutation: $(VENV)/.trust  ## mutants of SUV and labs that the tests must kill (over an hour)
+mutation: $(VENV)/.trust  ## mutants of SUV and labs that the tests must kill, or that are explained (some 15 minutes)
 	@$(BIN)/python Testing/Mutation/mutation.py
 
 licences: $(VENV)/.trust  ## the licence of everything that is installed; fails on one that is not permitted
