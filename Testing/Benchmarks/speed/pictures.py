@@ -50,7 +50,7 @@ def draw_ratios(rows: list[Row], path: Path) -> None:
     axis.minorticks_off()
     axis.set_yticks(range(len(bars)), [_label(title, peer) for title, peer in bars], size=8)
     axis.set_ylim(len(bars) - 0.4, -0.6)
-    axis.set_xlabel("our time / the peer's time  (dot: medians, pale: single rounds, upright bar: goal)", size=9)
+    axis.set_xlabel("our time / the peer's (dot: median, pale: rounds, bar: goal)", size=9)
     axis.grid(axis="x", color="#dddddd", linewidth=0.6)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
