@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from statistics import median
 
 import pytest
 from training_stand_in import tiny_cohort, tiny_config
@@ -27,8 +28,9 @@ def test_twenty_predictions_in_one_process(tmp_path: Path, capsys: pytest.Captur
     assert len(samples) == 20
     # Too few for a slope: one prediction's images, some 30 MB, can be freed one prediction later.
     assert samples[-1].resident - samples[9].resident < 40 * MIB
-    assert samples[-1].files <= samples[9].files
-    assert samples[-1].threads <= samples[9].threads
+    # Medians, since a pool's last thread may still be ending when it is counted.
+    assert median(sample.files for sample in samples[15:]) <= median(sample.files for sample in samples[5:10])
+    assert median(sample.threads for sample in samples[15:]) <= median(sample.threads for sample in samples[5:10])
 
 
 def steady(step: float = 0.0, files: int = 0, threads: int = 0) -> list[Sample]:
