@@ -86,7 +86,9 @@ def _jpeg_shape(codestream: bytes) -> tuple[int, int] | None:
     """Lines and samples a line of the only frame header before the first scan (ISO 10918-1, B.2.2)."""
     at, shape = len(_JPEG_STARTS), None
     while True:
-        at = codestream.index(b"\xff", at) if b"\xff" in codestream[at:] else len(codestream)
+        at = codestream.find(b"\xff", at)
+        if at < 0:
+            return None
         while codestream[at] == 0xFF:  # fill bytes may precede a marker
             at += 1
         marker = codestream[at]
