@@ -102,7 +102,14 @@ class Tab:
         return answer["result"].get("value")
 
     def picture(self) -> bytes:
-        """A PNG of the whole page."""
+        """A PNG of the whole page, once it stands still: after a change of window the first may have blank tiles."""
+        taken, end = self._frame(), time.monotonic() + PATIENCE_S
+        while (again := self._frame()) != taken:
+            assert time.monotonic() < end, "the page never stood still"
+            taken = again
+        return taken
+
+    def _frame(self) -> bytes:
         size = self.ask("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 12000), "scale": 0.5}
         shot = self.ask("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
