@@ -228,17 +228,30 @@ def test_a_disk_that_is_full_or_read_only_ends_the_run_and_a_larger_one_lets_it_
         from PRRTPredictorCore.errors import RunFailed
         from PRRTPredictorCore.training.crossval import run_crossval
         from PRRTPredictorCore.training.store import RunStore
+        from PRRTPredictorCore.models.encoder_files import write_encoder
+        from PRRTPredictorCore.models.pretrained import ct_encoder_for
+        from PRRTPredictorCore.models.registry import MODELS
+        from PRRTPredictorCore.progress import silent
+        from PRRTPredictorCore.training.ctfeatures import with_ct_features
+        from PRRTPredictorCore.training.engine import FitSettings
+        from test_shortage import DATA, TINY
         cohort, images = tiny_cohort()
         config = tiny_config("rf_labs", repeats=4, jobs=2)
         disk = Path(sys.argv[1]) / "disk"
         disk.mkdir()
         def mount(options):
             subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", disk], check=True)
-        def failure():
+        def failure(work=lambda: run_crossval(cohort, images, config, disk / "run")):
             try:
-                run_crossval(cohort, images, config, disk / "run")
+                work()
             except RunFailed as failed:
                 return f"{failed.code.value} exit {failed.exit_code} lines {len(str(failed).splitlines())}"
+        encoder = Path(sys.argv[1]) / "encoder"
+        write_encoder(encoder, ct_encoder_for(TINY))
+        settings = FitSettings(TINY, seed=3, ct_encoder=encoder)
+        mount("size=8k")
+        print(failure(lambda: with_ct_features(DATA, MODELS["pet_ct_labs_pretrained"], settings, disk, silent)))
+        print(list(disk.iterdir()))
         mount("size=160k")
         print(failure())
         kept = RunStore(disk / "run").finished("rf_labs")
@@ -257,7 +270,7 @@ def test_a_disk_that_is_full_or_read_only_ends_the_run_and_a_larger_one_lets_it_
     """
     full = "OUTPUT exit 4 lines 1"
     told = "['ONE_PROCESS'] ()"
-    assert in_own_mounts(script, tmp_path) == [full, "True True", full, full, "0 True", "True", told]
+    assert in_own_mounts(script, tmp_path) == [full, "[]", full, "True True", full, full, "0 True", "True", told]
 
 
 def test_that_work_was_not_shared_is_told_only_where_sharing_was_wanted(monkeypatch: pytest.MonkeyPatch) -> None:

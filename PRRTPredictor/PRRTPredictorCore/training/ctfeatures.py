@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import mmap
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 
 from ..files import replacing, write_bytes
+from ..imaging.keys import file_hash
 from ..models.registry import ModelSpec
 from ..progress import Progress
 from .data import TrainingData
@@ -47,7 +47,7 @@ def with_ct_features(
     if not _is_intact(target):
         with replacing(target) as temporary:
             _compute(temporary, data, spec, settings, progress)
-            sha256 = _sha256(temporary)
+            sha256 = file_hash(temporary)
         write_bytes(_sidecar(target), sha256.encode("ascii"))
     return replace(data, ct_features=target)
 
@@ -62,15 +62,10 @@ def _sidecar(target: Path) -> Path:
     return target.with_suffix(".sha256")
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return hashlib.sha256(content).hexdigest()
-
-
 def _is_intact(target: Path) -> bool:
     """Whether the features are those that were computed: wrong ones would make wrong models without a word."""
     try:
-        return _sidecar(target).read_text(encoding="ascii") == _sha256(target)
+        return _sidecar(target).read_text(encoding="ascii") == file_hash(target)
     except (OSError, ValueError):
         return False
 
@@ -78,17 +73,19 @@ def _is_intact(target: Path) -> bool:
 def _compute(target: Path, data: TrainingData, spec: ModelSpec, settings: FitSettings, progress: Progress) -> None:
     setup = network_setup(spec, settings)
     network = setup.build(data.tabular.shape[1]).eval()
-    stored = None
-    with one_thread(settings.device):
+    # Written row by row: through a memory map, a full disk would end the process (SIGBUS) instead of being an error.
+    with one_thread(settings.device), target.open("wb") as stream:
         for row in range(0, len(data.codes), AT_A_TIME):
             progress("frozen CT features", row, len(data.codes))
             rows = range(row, min(row + AT_A_TIME, len(data.codes)))
             ct = torch.from_numpy(data.stack("ct", rows)).unsqueeze(1).to(setup.device)
             features = network.frozen_features(ct).float().cpu().numpy()
-            if stored is None:
-                shape = (len(data.codes), *features.shape[1:])
-                stored = np.lib.format.open_memmap(target, mode="w+", dtype=np.float32, shape=shape)
-            stored[row : rows.stop] = features
+            if row == 0:
+                layout = {
+                    "descr": np.lib.format.dtype_to_descr(features.dtype),
+                    "fortran_order": False,
+                    "shape": (len(data.codes), *features.shape[1:]),
+                }
+                np.lib.format.write_array_header_1_0(stream, layout)
+            stream.write(features.tobytes())
         progress("frozen CT features", len(data.codes), len(data.codes))
-    if stored is not None:
-        stored.flush()
