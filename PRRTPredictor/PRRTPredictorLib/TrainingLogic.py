@@ -16,8 +16,9 @@ from PRRTPredictorCore.errors import Code, ModelRefused, PRRTError
 from PRRTPredictorCore.evaluation.results import RunResults, read_results
 from PRRTPredictorCore.models.registry import MODELS
 from PRRTPredictorCore.prediction.card import ModelCard, read_card
-from PRRTPredictorCore.records import Cohort
+from PRRTPredictorCore.records import Cohort, Notice
 from PRRTPredictorCore.training.manifest import MANIFEST_NAME
+from PRRTPredictorCore.training.notices import run_notices
 from PRRTPredictorCore.training.store import RunStore
 from PRRTPredictorLib.Worker import Job, OnFailed, OnLine, OnProgress
 from PRRTPredictorLib.WorkerLogic import WorkerLogic
@@ -181,6 +182,16 @@ class TrainingLogic(WorkerLogic):
             No run there, not evaluated yet, or damaged.
         """
         return read_results(Path(run))
+
+    def notices(self, run: Path) -> tuple[Notice, ...]:
+        """What is worth telling beside a run's results: fits that stopped, groups that memory did not hold.
+
+        Raises
+        ------
+        ModelRefused
+            No run there, or damaged.
+        """
+        return run_notices(RunStore(Path(run)))
 
     def finishedModels(self, run: Path) -> tuple[str, ...]:
         """Registry names of the models with a finished fold: those that a report can show.

@@ -14,7 +14,7 @@ from panel_driver import FakeJob
 from PRRTPredictorCore.errors import PRRTError
 from PRRTPredictorCore.prediction.card import ModelCard
 from PRRTPredictorCore.prediction.document import PredictionDocument
-from PRRTPredictorCore.records import LABS, ModelIdentity, TrainingRanges
+from PRRTPredictorCore.records import LABS, ModelIdentity, Notice, TrainingRanges
 
 UI = Path(__file__).parents[2] / "PRRTPredictor" / "Resources" / "UI" / "PRRTPredictor.ui"
 
@@ -116,6 +116,7 @@ class FakeTrainingLogic:
         self.calls: list[Call] = []
         self.state: str | PRRTError = "new"
         self.runResults: Any = None
+        self.runNotices: tuple[Notice, ...] = ()
         self.finished: tuple[str, ...] = ()
         self.check: Any = None
         self.refusal: PRRTError | None = None
@@ -135,6 +136,9 @@ class FakeTrainingLogic:
 
     def results(self, run: Path) -> Any:
         return self.runResults
+
+    def notices(self, run: Path) -> tuple[Notice, ...]:
+        return self.runNotices
 
     def _job(self, name: str, values: tuple[Any, ...], options: dict[str, Any]) -> FakeJob:
         if self.refusal is not None:

@@ -291,6 +291,14 @@ def test_results_stand_in_table_two_and_the_best_model_comes_first(planned: Any)
     assert "is finished" in words(planned.ui.trainingMissingLabel)
 
 
+def test_what_a_run_went_through_stands_beside_its_results(planned: Any) -> None:
+    planned.trainingLogic.runNotices = (
+        Notice("FIT_STOPPED", "2 of 15 fits of pet met <numbers> that are not finite."),
+    )
+    trained(planned)
+    assert "⚠ 2 of 15 fits of pet met <numbers> that are not finite." in words(planned.ui.trainingResultLabel)
+
+
 def test_results_of_a_finished_run_come_back_without_training(planned: Any) -> None:
     planned.trainingLogic.state, planned.trainingLogic.runResults = "finished", RESULTS
     planned.section.enter()

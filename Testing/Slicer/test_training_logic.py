@@ -170,6 +170,7 @@ def test_a_finished_run_has_results_a_report_and_a_model(trained: TrainedRun) ->
     logic = TrainingLogic()
     assert logic.runState(trained.plan.run, trained.plan) == "finished"
     results = logic.results(trained.plan.run)
+    assert logic.notices(trained.plan.run) == ()
     assert [model.name for model in results.models] == ["rf_labs", "pet_ct_labs"]
     assert results.synthetic
     more = replace(trained.plan, models=(*trained.plan.models, "pet"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from slicer.i18n import tr as _
 
 from PRRTPredictorCore.evaluation.results import ModelResult, RunResults
 from PRRTPredictorCore.evaluation.summary import mean_and_error
+from PRRTPredictorCore.records import Notice
 from PRRTPredictorLib.Messages import reporting
 from PRRTPredictorLib.Panel.Fitting import stackLongRows
 from PRRTPredictorLib.Panel.Words import badge, paragraph
@@ -57,8 +59,8 @@ class RunResultView:
         if tableOne:
             self.showTableOne(None)
 
-    def show(self, run: Path, results: RunResults) -> None:
-        """Show Table 2 of a finished run, and offer its models, the best first."""
+    def show(self, run: Path, results: RunResults, notices: Sequence[Notice] = ()) -> None:
+        """Show Table 2 of a finished run and what is worth telling of it, and offer its models, the best first."""
         ui = self._ui
         self.run, self._shown = run, results
         self._models = tuple(sorted(results.models, key=_byAuroc))
@@ -69,7 +71,12 @@ class RunResultView:
             repeats=results.repeats,
             share=f"{100 * results.prevalence_long:.0f}",
         )
-        ui.trainingResultLabel.setText(paragraph(f"<b>{escape(_('Results'))}</b> {made}") + paragraph(escape(said)))
+        lines = (
+            f"<b>{escape(_('Results'))}</b> {made}",
+            escape(said),
+            *(f"⚠ {escape(one.message)}" for one in notices),
+        )
+        ui.trainingResultLabel.setText("".join(map(paragraph, lines)))
         _showTable(ui.tableTwoView, self._results.showTableTwo(self._panel.scene, results))
         ui.deployComboBox.clear()
         for row, model in enumerate(self._models):

@@ -257,8 +257,9 @@ class TrainingSection(JobSection):
             return
         if self._tables.run == run:
             return
+        logic = self.panel.trainingLogic
         with reporting():
-            self._tables.show(run, self.panel.trainingLogic.results(run))
+            self._tables.show(run, logic.results(run), logic.notices(run))
 
 
 def _isFile(path: Path) -> bool:
