@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_blocks import leaves, made_chapter, words_of
+from report_blocks import leaves, made_chapter, plates, tables, words_of
 from report_runs import made_run
 
 from PRRTPredictorCore.explain import embedding
@@ -188,6 +188,21 @@ def test_both_methods_stand_beside_each_other(tmp_path):
     told = words_of(chapter)
     assert "SR-PET + labs: " in told
     assert "SR-PET: " not in told  # an image alone
+
+
+def test_the_numbers_of_a_figure_are_those_that_it_shows(tmp_path):
+    chapter = made_chapter(blood.chapter, filled_run(tmp_path / "run"))
+    found = {**plates(chapter), **tables(chapter)}
+    measures = {
+        key: {row[2] for row in shown.numbers.rows}
+        for key, shown in found.items()
+        if shown.numbers is not None and "measure" in shown.numbers.columns
+    }
+    assert measures == {
+        "importance-auroc-drop": {"auroc_drop"},
+        "importance-log-loss-rise": {"log_loss_rise"},
+        "importance-permutation": {"auroc_drop", "log_loss_rise"},
+    }
 
 
 def test_inputs_that_cost_nothing_have_no_evidence(tmp_path):

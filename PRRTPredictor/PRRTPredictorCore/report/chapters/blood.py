@@ -174,7 +174,7 @@ def permutation_plate(models: Sequence[tuple[str, PermutationImportance]], measu
         f"intervals and a point for each fold. {told}.",
         text=_how_to_read(shuffles) if measure == "auroc_drop" else _LOG_LOSS,
         figure=figure,
-        numbers=_permutation_numbers(models),
+        numbers=_permutation_numbers(models, (measure,)),
     )
 
 
@@ -208,11 +208,11 @@ def _permutation_rows(name: str, found: PermutationImportance, measure: str) -> 
     ]
 
 
-def _permutation_numbers(models: Sequence[tuple[str, PermutationImportance]]) -> Numbers:
+def _permutation_numbers(models: Sequence[tuple[str, PermutationImportance]], measures: Sequence[str]) -> Numbers:
     columns = ("model", "input", "measure", "mean", "ci95_low", "ci95_high", "fold", "fold_value")
     rows: list[tuple[Cell, ...]] = []
     for name, found in models:
-        for measure in _MEASURES:
+        for measure in measures:
             for place, row in enumerate(_permutation_rows(name, found, measure)):
                 known = tuple(map(defined, (row.mean, row.low, row.high)))
                 rows += [
@@ -245,7 +245,7 @@ def permutation_table(models: Sequence[tuple[str, PermutationImportance]]) -> Ta
         rows=tuple(rows),
         note="Mean over the folds of a repeat, then over repeats. Intervals resample patients and hold for these fits "
         "and shuffles; they do not tell what models fitted anew would have learnt. Folds: smallest to largest.",
-        numbers=_permutation_numbers(models),
+        numbers=_permutation_numbers(models, tuple(_MEASURES)),
     )
 
 

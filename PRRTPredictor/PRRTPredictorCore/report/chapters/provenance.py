@@ -29,8 +29,8 @@ def chapter(content: RunContent) -> Chapter:
     blocks: list[Block] = [
         Words(
             (
-                "All normalisation and early stopping took place inside the training folds; this run tried no other "
-                "settings."
+                "All fitting, normalisation and early stopping included where a model has them, took place inside the "
+                "training folds; this run tried no other settings."
                 + (
                     f" The pretrained CT branch started from: {pretrained_in_words(manifest)}."
                     if manifest.pretrained is not None

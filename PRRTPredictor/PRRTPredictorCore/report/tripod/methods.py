@@ -191,9 +191,9 @@ def _handling(content: RunContent) -> ItemAnswer:
 
 def _building(content: RunContent) -> ItemAnswer:
     manifest = content.manifest
-    aside = (
-        "Early stopping used patients set aside from the training fold. " if manifest.preset_record().patience else ""
-    )
+    networks = any(MODELS[name].kind == "network" for name in manifest.models)
+    early = networks and bool(manifest.preset_record().patience)
+    aside = "Early stopping used patients set aside from the training fold. " if early else ""
     return ItemAnswer(
         f"{listed([model_title(name) for name in manifest.models])}"
         f"{pointing(content, 'pipeline', '; layers, sizes and weights under “The models”')}"
