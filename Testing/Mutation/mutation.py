@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
+from itertools import chain
 from pathlib import Path
 from types import CodeType, SimpleNamespace
 from typing import Any
@@ -62,7 +63,7 @@ def main() -> int:
         shutil.rmtree(arguments.folder, ignore_errors=True)
     tree = copied(arguments.folder)
     sessions = [Session(tree, Path(path), arguments.folder) for path in config["cosmic-ray"]["module-path"]]
-    import_packages(tree)
+    import_packages(tree, config)
     for session in sessions:
         session.open(config)
     chosen = [session for session in sessions if arguments.only is None or session.name in arguments.only]
@@ -92,7 +93,7 @@ def copied(folder: Path) -> Path:
     return tree
 
 
-def import_packages(tree: Path) -> None:
+def import_packages(tree: Path, config: dict[str, Any]) -> None:
     """Import once what every child needs; the core is dropped again, for each child imports a mutated one."""
     import hypothesis
     import pytest  # noqa: F401
@@ -101,8 +102,8 @@ def import_packages(tree: Path) -> None:
     sys.dont_write_bytecode = False  # what is not mutated is compiled once
     os.chdir(tree)
     sys.path[:0] = [str(tree / "PRRTPredictor"), str(tree / "Testing" / "Core")]
-    for name in ("test_dicom_suv_mutants", "test_dicom_suv", "test_cohort_labs"):
-        __import__(name)
+    for path in chain.from_iterable(config["tests"].values()):
+        __import__(Path(path).stem)
     assert Path(sys.modules[PACKAGE].__file__ or "").is_relative_to(tree)
     for name in [*sys.modules]:
         if name.split(".")[0] == PACKAGE or name in {path.stem for path in (tree / "Testing" / "Core").glob("*.py")}:
