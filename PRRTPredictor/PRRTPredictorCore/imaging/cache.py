@@ -6,8 +6,9 @@ identifier or path of a patient is written into it; of the PatientID, the keyed 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -174,9 +175,10 @@ def prepare_cohort(
     reader = reader or DicomReader()
     progress("prepare", 0, len(patients))
     prepared: dict[str, PreparedRow] = {}
-    for one in _prepared(patients, config, folder, jobs, reader):
-        prepared[one.patient.code] = one
-        progress("prepare", len(prepared), len(patients), one.patient.code)
+    with closing(_prepared(patients, config, folder, jobs, reader)) as rows_as_they_come:
+        for one in rows_as_they_come:
+            prepared[one.patient.code] = one
+            progress("prepare", len(prepared), len(patients), one.patient.code)
     codes = tuple(patient.code for patient in patients)
     rows = [prepared[code] for code in codes]
     require_all_prepared(rows)
@@ -186,7 +188,7 @@ def prepare_cohort(
 
 def _prepared(
     patients: Sequence[CohortPatient], config: PreprocessConfig, folder: Path, jobs: int, reader: StudyReader
-) -> Iterator[PreparedRow]:
+) -> Generator[PreparedRow, None, None]:
     if jobs == 1 or len(patients) < 2:
         sweep_leftovers(folder)
         yield from (_prepare_patient(patient, config, folder, reader) for patient in patients)

@@ -82,7 +82,7 @@ def run_crossval(
     InputRefused
         ``DEVICE_MISSING``; ``OUTPUT`` when ``out`` cannot be a run folder.
     RunFailed
-        ``RUN_BUSY``, ``OUTPUT``, ``TRAINING_FAILED``.
+        ``RUN_BUSY``, ``OUTPUT``, ``WORKER_DIED``, ``TRAINING_FAILED``.
     Cancelled
         The user stopped it; finished folds are kept.
     """

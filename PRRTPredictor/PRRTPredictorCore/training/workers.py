@@ -5,22 +5,16 @@ Only the process that asked for the fits writes into the run folder, so that a w
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-import time
-import warnings
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
-from ..errors import Code, RunFailed
+from ..processes import side_by_side
 from .data import TrainingData
 from .engine import FitSettings, fit_folds
 from .records import FoldResult, FoldTask
-
-WATCH_SECONDS = 1.0
-"""Between two looks whether the process that asked for the work is still there."""
 
 
 class FitWorkers(Protocol):
@@ -60,75 +54,22 @@ class LocalWorkers:
     def fit(
         self, groups: Sequence[Sequence[FoldTask]], data: TrainingData, settings: FitSettings
     ) -> Generator[FoldResult, None, None]:
-        """See :meth:`FitWorkers.fit`; a worker also ends itself when this process is gone.
+        """See :meth:`FitWorkers.fit`.
 
         Raises
         ------
         RunFailed
-            ``TRAINING_FAILED`` when a worker was killed from outside, for want of memory most often.
+            ``WORKER_DIED`` when a worker was killed from outside, for want of memory most often.
         """
         jobs = min(self.side_by_side(settings.device), len(groups))
         if jobs <= 1:
             for group in groups:
                 yield from fit_folds(group, data, settings)
         else:
-            yield from _side_by_side(groups, data, settings, jobs)
+            with closing(side_by_side(partial(_fit_group, data=data, settings=settings), groups, jobs)) as fitted:
+                for results in fitted:
+                    yield from results
 
 
-def _side_by_side(
-    groups: Sequence[Sequence[FoldTask]], data: TrainingData, settings: FitSettings, jobs: int
-) -> Generator[FoldResult, None, None]:
-    from joblib import Parallel, delayed
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    # A worker that has grown by 300 MB is replaced by joblib, which warns of a leak; here it is a fold's images.
-    warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
-    # One group at a time is handed out ("batch_size=1"), so that a stopped run has lost little.
-    work = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=jobs)
-    stream = work(delayed(_fit_group)(group, data, settings, os.getpid()) for group in groups)
-    finished = False
-    try:
-        for results in stream:
-            yield from results
-        finished = True
-    except TerminatedWorkerError:
-        raise RunFailed(
-            Code.TRAINING_FAILED,
-            "A worker process was killed from outside, most often because the memory was short.",
-            remedy="Close other programs or use fewer jobs; started again, it goes on with the folds that are missing.",
-        ) from None
-    finally:
-        if not finished:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # that running fits were lost is what stopping means
-                # joblib stops handing out groups, then kills its workers. To shut its executor down from here instead
-                # could wait for ever: for a thread that hands out the next group and waits for the same lock.
-                stream.close()
-
-
-def _fit_group(
-    group: Sequence[FoldTask], data: TrainingData, settings: FitSettings, parent: int
-) -> tuple[FoldResult, ...]:
-    _end_with(parent)
+def _fit_group(group: Sequence[FoldTask], data: TrainingData, settings: FitSettings) -> tuple[FoldResult, ...]:
     return tuple(fit_folds(group, data, settings))
-
-
-_watched: set[int] = set()
-
-
-def _end_with(parent: int) -> None:
-    """End this worker when the process that asked for the work is gone; checked by a thread, once a second."""
-    if parent == os.getpid() or parent in _watched:
-        return
-    _watched.add(parent)
-    # Ctrl-C reaches every process of the terminal; the one that asked for the work answers it and ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-
-
-def _watch(parent: int) -> None:
-    import psutil
-
-    while psutil.pid_exists(parent):
-        time.sleep(WATCH_SECONDS)
-    os._exit(1)
