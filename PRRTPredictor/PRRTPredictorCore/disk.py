@@ -9,11 +9,14 @@ import ctypes
 import errno
 import hashlib
 import os
+import platform
 import re
 import shutil
 import sys
+import time
 import uuid
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 PARTIAL = ".partial-"
@@ -22,8 +25,11 @@ PARTIAL = ".partial-"
 REPLACED = ".replaced-"
 """How the name of an older folder begins until the new one has taken its place."""
 
-_ASIDE = re.compile(r"(\.partial-|\.replaced-)(\d+)-[0-9a-f]{8}-(.+)", re.DOTALL)
-"""The number of the process that writes, and the name that it writes for."""
+_ASIDE = re.compile(r"(\.partial-|\.replaced-)([0-9a-f]{8})-(\d+)-[0-9a-f]{8}-(.+)", re.DOTALL)
+"""The machine and the number of the process that writes, and the name that it writes for."""
+
+_FORGOTTEN_S = 24 * 3600.0
+"""Whether another machine still works on something cannot be known: after a day without any change, nobody does."""
 
 _LONGEST_NAME = 200
 """Bytes of a name within its temporary one; file systems allow 255 in all."""
@@ -101,7 +107,7 @@ _in_work: set[str] = set()
 
 def aside(path: Path, prefix: str = PARTIAL) -> Path:
     """A temporary name beside ``path``, in work until :func:`remove`; ends alike, for writers that go by the suffix."""
-    name = f"{prefix}{os.getpid()}-{uuid.uuid4().hex[:8]}-{_short(path.name)}"
+    name = f"{prefix}{this_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}-{_short(path.name)}"
     _in_work.add(name)
     return path.with_name(name)
 
@@ -137,17 +143,32 @@ def set_aside(folder: Path, prefix: str, name: str | None = None) -> list[Path]:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             match = _ASIDE.fullmatch(entry.name)
-            if not match or match[1] != prefix or (name is not None and match[3] != _short(name)):
+            if not match or match[1] != prefix or (name is not None and match[4] != _short(name)):
                 continue
-            if not _is_at_work(int(match[2]), entry.name):
+            if not (_is_at_work(int(match[3]), entry.name) if match[2] == this_machine() else _is_recent(entry)):
                 found.append(folder / entry.name)
     return sorted(found)
+
+
+@cache
+def this_machine() -> str:
+    """What tells this machine from others that use the same network folder; not its name, often the institution's."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 def _short(name: str) -> str:
     if len(encoded := os.fsencode(name)) <= _LONGEST_NAME:
         return name
     return hashlib.sha256(encoded).hexdigest()[:16] + Path(name).suffix[:16]
+
+
+def _is_recent(entry: os.DirEntry[str]) -> bool:
+    try:
+        found = entry.stat(follow_symlinks=False)
+    except OSError:  # gone meanwhile
+        return True
+    # A folder that was renamed a moment ago keeps the time of its content.
+    return time.time() - max(found.st_mtime, found.st_ctime) < _FORGOTTEN_S
 
 
 def _is_at_work(pid: int, name: str) -> bool:
@@ -157,4 +178,10 @@ def _is_at_work(pid: int, name: str) -> bool:
         import psutil
     except ImportError:  # nothing but Python is installed: what cannot be known is left alone
         return True
-    return bool(psutil.pid_exists(pid))
+    try:
+        # One that has ended keeps its number until whoever started it has asked how.
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:  # another user's
+        return True

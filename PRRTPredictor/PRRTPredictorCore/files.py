@@ -117,6 +117,7 @@ def replacing(path: Path, *, flush: bool = True) -> Iterator[Path]:
     temporary = aside(path)
     try:
         make_folders(path.parent)
+        remove_leftovers(path.parent, path.name)
         temporary.touch(exist_ok=False)
         yield temporary
         if flush:

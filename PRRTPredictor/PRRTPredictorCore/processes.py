@@ -41,7 +41,7 @@ def side_by_side(work: Callable[[Task], Result], tasks: Sequence[Task], jobs: in
     stream = parallel(delayed(_beside)(work, task, os.getpid()) for task in tasks)
     finished = False
     try:
-        for result in stream:  # not "yield from", which would close the stream before the warnings below are silenced
+        for result in stream:  # noqa: UP028 - "yield from" would close it before the warnings below are silenced
             yield result
         finished = True
     except TerminatedWorkerError:

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from PRRTPredictorCore.cohort.identity import KEY_FILE, config_dir, study_code
+from PRRTPredictorCore.disk import this_machine
 from PRRTPredictorCore.errors import Code, CohortRefused, InputRefused, RunFailed
 from PRRTPredictorCore.files import user_folder
 
@@ -133,7 +134,7 @@ def test_what_a_killed_creator_left_is_no_key_and_goes(config: Path, key_was_the
     if key_was_there:
         study_code("PAT-7")
     config.mkdir(exist_ok=True)
-    leftover = config / f".partial-{gone.pid}-0123abcd-{KEY_FILE}"
+    leftover = config / f".partial-{this_machine()}-{gone.pid}-0123abcd-{KEY_FILE}"
     leftover.write_bytes(b"")
     assert study_code("PAT-7")
     assert [path.name for path in config.iterdir()] == [KEY_FILE]

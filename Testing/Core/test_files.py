@@ -164,11 +164,16 @@ def test_a_process_killed_between_two_renames_loses_nothing(tmp_path: Path) -> N
     assert names(tmp_path) == ["model"]
 
 
+def left(pid: int, name: str = "model", prefix: str = PARTIAL, machine: str | None = None) -> str:
+    """The temporary name that a process writes under."""
+    return f"{prefix}{machine or disk.this_machine()}-{pid}-0123abcd-{name}"
+
+
 def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -> None:
-    living = tmp_path / f"{PARTIAL}{os.getppid()}-0123abcd-model"
+    living = tmp_path / left(os.getppid())
     own = aside(tmp_path / "model")
-    dead = [tmp_path / f"{PARTIAL}{pid}-0123abcd-model" for pid in (NOBODY, os.getpid())]
-    of_another_name = tmp_path / f"{PARTIAL}{NOBODY}-0123abcd-other"
+    dead = [tmp_path / left(pid) for pid in (NOBODY, os.getpid())]
+    of_another_name = tmp_path / left(NOBODY, "other")
     mine = tmp_path / ".partial-notes"
     for folder in (living, own, *dead, of_another_name, mine):
         folder.mkdir()
@@ -179,12 +184,61 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -
     assert mine.exists()
 
 
+def test_a_file_written_again_leaves_nothing_of_a_killed_writer(tmp_path: Path) -> None:
+    (tmp_path / left(NOBODY, "scene.mrb")).write_bytes(b"half")
+    (tmp_path / left(NOBODY, "other.mrb")).write_bytes(b"half")
+    write_bytes(tmp_path / "scene.mrb", b"whole")
+    assert names(tmp_path) == sorted([left(NOBODY, "other.mrb"), "scene.mrb"])
+
+
+def test_what_another_machine_writes_in_a_network_folder_is_left_to_it_for_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process numbers say nothing here: not even that of this very process."""
+    theirs = [tmp_path / left(pid, machine="0badcafe") for pid in (NOBODY, os.getpid())]
+    for folder in theirs:
+        folder.mkdir()
+        os.utime(folder, (0, 0))  # as an older folder that was renamed a moment ago: its content is of long ago
+    put(tmp_path / "model", "new")
+    assert names(tmp_path) == sorted(["model", *(folder.name for folder in theirs)])
+    monkeypatch.setattr(disk, "_FORGOTTEN_S", -60.0)
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == ["model"]
+
+
+def test_the_name_of_the_machine_is_in_no_temporary_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk.this_machine.cache_clear()
+    try:
+        for machine in ("HOSPITAL-PC7", "HOSPITAL-PC8"):
+            monkeypatch.setattr("platform.node", lambda machine=machine: machine)
+            disk.this_machine.cache_clear()
+            temporary = aside(tmp_path / "model")
+            disk.remove(temporary)
+            assert temporary.name.startswith(f"{PARTIAL}{disk.this_machine()}-{os.getpid()}-")
+            assert "HOSPITAL" not in temporary.name
+            (tmp_path / temporary.name).mkdir()
+        assert len({name.split("-")[1] for name in names(tmp_path)}) == 2
+    finally:
+        disk.this_machine.cache_clear()
+
+
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="numbers of ended processes are kept on POSIX alone")
+def test_a_process_that_has_ended_and_keeps_its_number_is_gone(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    (tmp_path / left(ended.pid)).mkdir()
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == []
+    ended.wait()
+
+
 def test_what_was_replaced_waits_for_its_own_name(tmp_path: Path) -> None:
-    (tmp_path / f"{REPLACED}{NOBODY}-0123abcd-model").mkdir()
+    waiting = tmp_path / left(NOBODY, prefix=REPLACED)
+    waiting.mkdir()
     remove_leftovers(tmp_path)
     remove_leftovers(tmp_path, "model")
     put(tmp_path / "other", "new")
-    assert (tmp_path / f"{REPLACED}{NOBODY}-0123abcd-model").exists()
+    assert waiting.exists()
 
 
 @settings(max_examples=50)

@@ -19,6 +19,7 @@ import PRRTPredictorCore.cohort.synthetic.cohort as making
 from PRRTPredictorCore import processes
 from PRRTPredictorCore.cohort.synthetic.plan import SyntheticConfig
 from PRRTPredictorCore.dicom import READING_VERSION
+from PRRTPredictorCore.disk import aside
 from PRRTPredictorCore.errors import Code, CohortRefused, DicomRefused, RunFailed, SuvRefused
 from PRRTPredictorCore.files import cache_folder
 from PRRTPredictorCore.imaging import keys, store
@@ -309,12 +310,12 @@ def test_what_a_killed_process_left_is_swept_and_what_is_being_written_is_not(tm
     cache = tmp_path / "cache"
     prepared = prepare_cohort(cohort(tmp_path / "in", 1), CONFIG, cache, reader=ArrayReader())
     entry = next(cache.rglob(f"{prepared.content_key('P-0000')}.npy"))
-    left = [entry.with_name(f".{entry.stem}-abc.npy"), cache / "series" / ".f00-abc"]
-    fresh = entry.with_name(f".{entry.stem}-new.npy")
+    left, fresh = [], aside(entry)
+    for target in (entry, cache / "series" / "f00"):
+        name = aside(target).name
+        left.append(target.with_name(name.replace(f"-{os.getpid()}-", "-999999999-")))  # no process has this number
     for path in (*left, fresh):
         path.write_bytes(b"half")
-    for path in left:
-        os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 7200))
     prepare_cohort(cohort(tmp_path / "more", 2), CONFIG, cache, reader=ArrayReader())
     assert not [path for path in left if path.exists()]
     assert fresh.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 
+from PRRTPredictorCore import disk
 from PRRTPredictorCore.errors import Code, InputRefused, ModelRefused, PRRTError
 from PRRTPredictorCore.imaging.normalise import ImageNormaliser, TabularNormaliser
 from PRRTPredictorCore.imaging.preprocess import PreprocessConfig
 from PRRTPredictorCore.models.bundle import load_bundle, save_bundle
+from PRRTPredictorCore.models.bundle_files import read_hashes
 from PRRTPredictorCore.models.fitted import FittedModel, FittedNetwork
 from PRRTPredictorCore.models.forest import fit_forest
 from PRRTPredictorCore.models.fusion import FusionNetwork
@@ -132,6 +135,15 @@ def test_a_model_is_replaced_but_nothing_else_is(tmp_path: Path) -> None:
         packed(tmp_path / "thesis")
     assert failed.value.code is Code.OUTPUT
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "mine"
+
+
+def test_a_model_that_a_killed_process_was_replacing_is_read_all_the_same(tmp_path: Path) -> None:
+    """Where two names cannot be exchanged in one step, the older model has none between two renames."""
+    out = packed(tmp_path / "model")
+    waiting = disk.aside(out, disk.REPLACED).name.replace(f"-{os.getpid()}-", "-999999999-")  # nobody's number
+    out.rename(tmp_path / waiting)
+    assert read_hashes(out)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def flip_a_bit(path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import time
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..errors import Code, ModelRefused
+from ..jsontext import parsed
 from ..training.manifest import read_manifest
 from .discrimination import MetricSummary
 from .summary import CURVES_NAME, METRICS_NAME, STAMP, model_title
@@ -141,8 +141,8 @@ def _read(path: Path) -> tuple[Any, str]:
         )
     try:
         content = path.read_bytes()
-        return json.loads(content), hashlib.sha256(content).hexdigest()
-    except (OSError, ValueError, RecursionError) as problem:
+        return parsed(content), hashlib.sha256(content).hexdigest()
+    except (OSError, ValueError) as problem:
         raise ModelRefused(
             Code.RUN_MISMATCH, f"{path.name} cannot be read.", where=path.parent.name, remedy=_REMEDY
         ) from problem

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..jsontext import parsed
 from ..records import Acquisition, CommonGrid, Notice
 
 _FORMAT = 2
@@ -69,7 +70,7 @@ def to_sidecar(sidecar: Sidecar, key: str) -> bytes:
 def from_sidecar(content: bytes, key: str) -> Sidecar | None:
     """Read a sidecar back; None when it is damaged, of another format or of another study."""
     try:
-        stored = json.loads(content)
+        stored = parsed(content)
         body = stored["body"]
         if stored["sha256"] != _digest(body) or body["format"] != _FORMAT or body["key"] != key:
             return None
@@ -82,7 +83,7 @@ def from_sidecar(content: bytes, key: str) -> Sidecar | None:
             tuple(Notice(**notice) for notice in body["notices"]),
             Subject(**body["subject"]),
         )
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 

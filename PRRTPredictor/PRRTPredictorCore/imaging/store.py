@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..disk import remove_leftovers
 from ..errors import Code, RunFailed
 from ..files import replacing, write_bytes
 from ..records import PreparedStudy
@@ -18,8 +18,6 @@ from .entry import Sidecar, Subject, from_sidecar, to_sidecar
 from .keys import file_hash
 
 _SUBFOLDERS = ("series", "studies")
-_LEFTOVER_AGE_S = 3600.0
-"""Writing one entry takes seconds: what has lain under a temporary name for an hour was left by a killed process."""
 
 
 def write_entry(folder: Path, key: str, study: PreparedStudy, subject: Subject | None = None) -> Sidecar:
@@ -120,11 +118,5 @@ def _knows_modes(folder: Path) -> bool:
 
 def sweep_leftovers(folder: Path) -> None:
     """Remove what killed processes left half-written; what cannot be removed stays, for nothing ever reads it."""
-    before = time.time() - _LEFTOVER_AGE_S
-    for pattern in ("series/.*", "studies/*/.*"):
-        for path in folder.glob(pattern):
-            try:
-                if path.stat().st_mtime < before:
-                    path.unlink()
-            except OSError:
-                continue
+    for part in (folder / "series", *folder.glob("studies/*")):
+        remove_leftovers(part)

@@ -9,10 +9,12 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import Code, ModelRefused
+from ..files import restore_replaced
 from ..jsontext import parsed
 from .metadata import BundleMetadata, read_metadata
 
@@ -40,6 +42,8 @@ def read_hashes(path: Path) -> dict[str, str]:
     ModelRefused
         ``MODEL_MISSING`` where there is no list, ``MODEL_TAMPERED`` where it does not agree with the folder.
     """
+    with suppress(OSError):
+        restore_replaced(path)
     if not (path / HASHES).is_file():
         raise _missing("There is no packed model in this folder.", path.name)
     listed = parse(_read_file(path, HASHES, MAX_TEXT_BYTES), HASHES)

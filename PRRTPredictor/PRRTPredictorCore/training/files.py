@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from ..disk import PARTIAL, remove, remove_leftovers
+from ..disk import remove_leftovers
 from ..errors import Code, ModelRefused
 from ..freetext import printable
+from ..jsontext import parsed
 
 
 def read_json(path: Path) -> Any:
@@ -20,8 +20,8 @@ def read_json(path: Path) -> Any:
         ``RUN_MISMATCH`` when it is absent or no JSON.
     """
     try:
-        return _shown(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError) as problem:
+        return _shown(parsed(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as problem:
         raise ModelRefused(
             Code.RUN_MISMATCH,
             f"{path.name} is missing or unreadable, so this is no run folder of PRRTPredictor.",
@@ -39,7 +39,6 @@ def _shown(value: Any) -> Any:
 
 
 def remove_partials(run: Path) -> None:
-    """Remove what a killed process left half-written in a run folder; the caller holds its lock."""
-    for leftover in sorted((run / "folds").glob(f"*/{PARTIAL}*")):
-        remove(leftover)
-    remove_leftovers(run)  # a report may be written into it meanwhile
+    """Remove what killed processes left half-written in a run folder."""
+    for folder in (run, *run.glob("folds/*")):
+        remove_leftovers(folder)
