@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 KILLS = Path(__file__).parents[1] / "Kills" / "kills.py"
-NUMBERS = {"train": 6, "fit": 2, "report": 2, "cache": 2, "key": 8}
+NUMBERS = {"train": 4, "fit": 2, "report": 2, "cache": 2, "key": 8}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks a process that has loaded torch: Linux alone")
