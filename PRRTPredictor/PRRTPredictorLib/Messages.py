@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -33,7 +34,23 @@ def showError(error: PRRTError) -> None:
     if isinstance(error, Cancelled):
         slicer.util.showStatusMessage(error.message, _SHOWN_MILLISECONDS)
     else:
-        slicer.util.errorDisplay(unmarked(describe(error)), windowTitle=_("PRRT Predictor"))
+        _dialog(unmarked(describe(error)))
+
+
+def _dialog(text: str, details: str = "") -> None:
+    """What slicer.util.errorDisplay shows; that one also writes the text, which may name a patient's file, to the log.
+
+    Without a window, and in Slicer's testing mode, nobody would close a dialog: there is none then.
+    """
+    if slicer.app.testingEnabled() or slicer.util.mainWindow() is None:
+        return
+    slicer.util.messageBox(
+        text,
+        windowTitle=_("PRRT Predictor"),
+        icon=qt.QMessageBox.Critical,
+        standardButtons=qt.QMessageBox.Ok,
+        **({"detailedText": details} if details else {}),
+    )
 
 
 def unmarked(text: str) -> str:
@@ -63,12 +80,11 @@ def reporting() -> Iterator[None]:
         showError(_refusedBySystem(error))
     except Exception as error:  # noqa: BLE001  # the one place: Qt would swallow it
         logging.error("PRRTPredictor: unexpected error: %s", _trace(error))
-        slicer.util.errorDisplay(
+        _dialog(
             _("Something went wrong that should not have: {kind}. The panel can still be used.").format(
                 kind=type(error).__name__
             ),
-            windowTitle=_("PRRT Predictor"),
-            detailedText=traceback.format_exc(),
+            traceback.format_exc(),
         )
 
 

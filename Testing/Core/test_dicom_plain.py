@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
@@ -22,7 +24,9 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless
 from PRRTPredictorCore.dicom import decoding, pixel_source, swift
 from PRRTPredictorCore.dicom.decoding import stored_frames
 from PRRTPredictorCore.dicom.frames import read_frames, scan_series
+from PRRTPredictorCore.dicom.index import index_source
 from PRRTPredictorCore.dicom.plain import HEADER_BYTES, plain_header
+from PRRTPredictorCore.dicom.series import load_ct
 from PRRTPredictorCore.dicom.suv import load_pet, pet_of_stack, suv_scale
 from PRRTPredictorCore.dicom.suv_values import SeriesHeaders, kinds
 from PRRTPredictorCore.dicom.swift import swift_frame
@@ -107,6 +111,30 @@ def test_an_odd_character_set_is_left_to_pydicom(tmp_path: Path, written: bytes,
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [(b"ISO_IR 100", b"MUSTER_100"), (b"1.2.826.0.1.3680043", b"MUSTER^MAX.00000000")],
+    ids=["character set", "UIDs"],
+)
+def test_values_against_the_rules_reach_neither_warnings_nor_the_log(
+    tmp_path: Path, written: bytes, instead: bytes, recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are repeated in both by pydicom, and Slicer writes what is logged into a file."""
+    caplog.set_level(logging.DEBUG)
+    series = ct_series(CT[:3], SpecificCharacterSet="ISO_IR 100", PatientName="Zo\xeb", PatientID="7")
+    for path in write_series(series, tmp_path / "ct"):
+        content = path.read_bytes()
+        assert written in content
+        path.write_bytes(content.replace(written, instead))
+    with suppress(DicomRefused):
+        load_ct(tmp_path / "ct")
+    index_source(tmp_path)
+    assert "MUSTER" not in caplog.text
+    assert [str(warning.message) for warning in recwarn if "MUSTER" in str(warning.message)] == []
+    logging.getLogger("pydicom").warning("as before")
+    assert "as before" in caplog.text, "what other modules read is logged as ever"
 
 
 def test_equal_bytes_are_interpreted_once_and_headers_stay_as_written(tmp_path: Path) -> None:

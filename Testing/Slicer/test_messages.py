@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,12 +23,15 @@ def said() -> list[tuple[str, str, dict[str, Any]]]:
 @pytest.fixture
 def messages(monkeypatch: pytest.MonkeyPatch, said: list) -> Any:
     """The module, loaded beside a Slicer that remembers what it is asked to show."""
-    util, i18n, slicer = ModuleType("slicer.util"), ModuleType("slicer.i18n"), ModuleType("slicer")
-    util.errorDisplay = lambda text, **options: said.append(("error", text, options))
+    util, i18n, slicer, qt = (ModuleType(name) for name in ("slicer.util", "slicer.i18n", "slicer", "qt"))
+    util.messageBox = lambda text, **options: said.append((options["icon"], text, options))
+    util.mainWindow = object
+    qt.QMessageBox = SimpleNamespace(Critical="error", Ok=1)
+    slicer.app = SimpleNamespace(testingEnabled=lambda: False)
     util.showStatusMessage = lambda text, duration=0: said.append(("status", text, {}))
     i18n.tr = lambda text: text
     slicer.util, slicer.i18n = util, i18n
-    for module in (slicer, util, i18n):
+    for module in (slicer, util, i18n, qt):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     spec = importlib.util.spec_from_file_location("messages_alone", Path(Worker.__file__).with_name("Messages.py"))
     loaded = importlib.util.module_from_spec(spec)
@@ -47,6 +51,22 @@ def test_a_typed_error_is_shown_and_the_slot_ends(messages: Any, said: list) -> 
     ((kind, text, _options),) = said
     assert kind == "error"
     assert "Import it." in text
+
+
+@pytest.mark.parametrize("nobody", ["testing", "no window"])
+def test_there_is_no_dialog_where_nobody_could_close_it(
+    messages: Any, said: list, caplog, monkeypatch: pytest.MonkeyPatch, nobody: str
+) -> None:
+    if nobody == "testing":
+        monkeypatch.setattr(sys.modules["slicer"].app, "testingEnabled", lambda: True)
+    else:
+        monkeypatch.setattr(sys.modules["slicer.util"], "mainWindow", lambda: None)
+    caplog.set_level(logging.INFO)
+    with messages.reporting():
+        raise InputRefused(Code.NO_CT, "There is no CT.", where="MUSTER.dcm")
+    assert said == []
+    assert "NO_CT" in caplog.text
+    assert "MUSTER" not in caplog.text
 
 
 def test_who_cancelled_gets_no_dialog(messages: Any, said: list) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
@@ -47,13 +48,16 @@ def test_words_are_shown_as_they_are(text: str, host: Any) -> None:
     assert shown(unmarked(text)) == text
 
 
-def test_an_error_shows_a_files_name_as_it_is(host: Any) -> None:
+def test_an_error_shows_a_files_name_as_it_is_and_does_not_log_it(host: Any, caplog: pytest.LogCaptureFixture) -> None:
     from PRRTPredictorLib.Messages import showError
 
+    caplog.set_level(logging.DEBUG)
     showError(InputRefused(Code.NO_CT, "There is no CT.", where="<b>x</b>.dcm", remedy="Import it."))
     (message,) = host.dialogs.errors
     host.dialogs.clear()
     assert "<b>x</b>.dcm" in shown(message.text)
+    assert "NO_CT" in caplog.text
+    assert "There is no CT" not in caplog.text
 
 
 def test_a_study_with_hostile_words_is_listed_and_loaded(

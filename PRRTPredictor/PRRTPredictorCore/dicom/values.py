@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -45,15 +47,40 @@ _LONGEST_KEPT = 256
 """Bytes of a value that is remembered; longer ones are none that series share, and would fill the memory."""
 
 
+class _Silence(logging.Filter):
+    """Passes what pydicom logs, but for the time of a block; its threads and blocks within it are silent as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._blocks = 0
+        self._lock = threading.Lock()
+
+    def change(self, by: int) -> None:
+        with self._lock:
+            self._blocks += by
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not self._blocks
+
+
+_silence = _Silence()
+for _name in ("pydicom", "pydicom.pixels.decoders.base"):  # a filter sees what its own logger is told
+    logging.getLogger(_name).addFilter(_silence)
+
+
 @contextmanager
 def without_warnings() -> Iterator[None]:
     """Silence pydicom's warnings of values that break a rule of their VR; what matters is checked where it is used.
 
-    They repeat the value, which may be a name, to whoever reads the log.
+    They repeat the value, which may be a name, to whoever reads them. pydicom also logs them, and Slicer keeps a log.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        _silence.change(1)
+        try:
+            yield
+        finally:
+            _silence.change(-1)
 
 
 def value_of(header: Dataset, keyword: str) -> Any:

@@ -50,6 +50,17 @@ class Dialogs:
         print(f"[dialog] {kind}: {text}" + (f"\n{details}" if details else ""), file=sys.stderr)
         return answer
 
+    @staticmethod
+    def _kind(icon: Any) -> str:
+        import qt
+
+        kinds = {
+            qt.QMessageBox.Critical: "error",
+            qt.QMessageBox.Warning: "warning",
+            qt.QMessageBox.Question: "question",
+        }
+        return kinds.get(icon, "info")
+
     def _button(self, buttons: int) -> int:
         import qt
 
@@ -90,7 +101,7 @@ class Dialogs:
 
         def messageBox(text: str, parent: Any = None, **kwargs: Any) -> Any:
             return self.show(
-                kwargs.get("_kind", "info"),
+                kwargs.get("_kind") or self._kind(kwargs.get("icon")),
                 text,
                 kwargs.get("windowTitle", ""),
                 str(kwargs.get("detailedText", "")),
