@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples on every run and every machine, however slow: a test that fails here fails everywhere. To look for
+# new ones: pytest --hypothesis-profile=default.
+settings.register_profile(
+    "steady", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+if settings.get_current_profile_name() != "mutation":  # which has fewer examples
+    settings.load_profile("steady")
 
 
 @pytest.fixture(scope="module")
