@@ -387,7 +387,12 @@ def test_a_questionable_cohort_is_trained_on_and_validated_with_warnings(
     table = table_of(cohort, tmp_path / "table", lambda rows: rows[0].update(pet=str(tmp_path / "pet"), cga="90000"))
     warnings = accepted(["evaluate", "--model", str(model), str(table), "--jobs", "1"], capsys)["warnings"]
     counted = {text.split(":")[0] for text in warnings if "1 of 10 patients" in text}
-    assert counted == {"TRACER_UNEXPECTED", "FIELD_OF_VIEW_UNLIKE", "LAB_OUT_OF_TRAINING_RANGE"}
+    assert counted == {
+        "TRACER_UNEXPECTED",
+        "FIELD_OF_VIEW_UNLIKE",
+        "LAB_OUT_OF_TRAINING_RANGE",
+        "SLICES_ABSENT",
+    }
     assert main(train_line(table, tmp_path / "run")) == 0
     assert "! TRACER_UNEXPECTED: 1 of 10 patients" in capsys.readouterr().out
 

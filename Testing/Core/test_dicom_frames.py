@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -9,9 +11,16 @@ import numpy as np
 import pytest
 from dicom_objects import DATA, ct_series, multiframe, pet_series, write_series
 from pydicom import dcmread
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, generate_uid
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    RLELossless,
+    generate_uid,
+)
 
 from PRRTPredictorCore.dicom import frames as frames_module
 from PRRTPredictorCore.dicom.frames import decode, read_frames, read_headers, scan_series
@@ -95,6 +104,20 @@ def test_bits_above_the_stored_ones_are_removed(tmp_path: Path, signed: bool) ->
     changes = {"BitsStored": 12, "HighBit": 11, "PixelRepresentation": int(signed), "RescaleIntercept": 0}
     write_series(ct_series(stored, **changes), tmp_path)
     assert np.array_equal(read_frames(tmp_path, "CT").values, values)
+
+
+def test_run_length_encoding_keeps_the_place_of_the_stored_bits(tmp_path: Path) -> None:
+    stored = RNG.integers(0, 4096, SHAPE).astype(np.uint16)
+    garbage = RNG.integers(0, 16, SHAPE).astype(np.uint16)
+    series = ct_series(stored << 4 | garbage, BitsStored=12, HighBit=15)
+    for item in series:
+        item.file_meta = FileMetaDataset()
+        item.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        item.BitsStored = 16  # the encoder refuses what the header says
+        item.compress(RLELossless, generate_instance_uid=False)
+        item.BitsStored = 12
+    write_series(series, tmp_path, transfer_syntax=RLELossless)
+    assert np.array_equal(read_frames(tmp_path, "CT").values, stored.astype(int) - 1024)
 
 
 def test_progress_counts_to_its_total(tmp_path: Path) -> None:
@@ -256,12 +279,55 @@ def test_paths_and_folders_without_images(tmp_path: Path) -> None:
     assert refusal([tmp_path / "image.nii.gz"]).code is Code.NOT_DICOM
 
 
+def test_folders_may_lie_in_one_another_to_any_depth(tmp_path: Path) -> None:
+    folders = [tmp_path / "a"]
+    while len(folders) < 1100:  # more than Python's functions may call one another
+        folders.append(folders[-1] / "a")
+    try:
+        for folder in folders:
+            folder.mkdir()
+        for path in write_series(ct_series(CT), tmp_path / "written"):
+            path.rename(folders[-1] / path.name)
+        assert len(read_frames(tmp_path, "CT").values) == len(CT)
+    except OSError:
+        pytest.skip("this system takes no paths of 2,000 characters")
+    finally:  # whoever clears the temporary folder may go by calls
+        for path in folders[-1].glob("*.dcm"):
+            path.unlink()
+        for folder in reversed(folders):
+            if folder.is_dir():
+                folder.rmdir()
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "scandir", failing)
+    error = refusal(tmp_path)
+    assert (error.code, error.where) == (Code.PATH_MISSING, tmp_path.name)
+
+
 def test_two_series_in_one_folder(tmp_path: Path) -> None:
     write_series(pet_series(PET), tmp_path / "a")
     write_series(pet_series(PET), tmp_path / "b")
     error = refusal(tmp_path, "PT")
     assert error.code is Code.MIXED_SERIES
     assert "2 series" in error.message
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "StudyInstanceUID", "FrameOfReferenceUID"])
+@pytest.mark.parametrize("modality", ["CT", "PT"])
+def test_one_series_of_several_patients_studies_or_frames(tmp_path: Path, modality: Modality, keyword: str) -> None:
+    series = ct_series(CT) if modality == "CT" else pet_series(PET)
+    for item in series[3:]:
+        setattr(item, keyword, "1.2.3")
+    write_series(series, tmp_path / "mixed")
+    assert refusal(tmp_path / "mixed", modality).code is Code.MIXED_SERIES
+    for item in series[3:]:
+        setattr(item, keyword, "")
+    write_series(series, tmp_path / "left out")
+    assert len(read_frames(tmp_path / "left out", modality).values) == len(CT)
 
 
 def test_ct_and_pet_in_one_folder(tmp_path: Path) -> None:
@@ -309,7 +375,9 @@ def test_one_slice_unlike_the_others(tmp_path: Path, keyword: str, value: object
 
 def test_slices_of_another_size(tmp_path: Path) -> None:
     series = ct_series(CT)
-    series[3:] = ct_series(CT[3:, :4], SeriesInstanceUID=series[0].SeriesInstanceUID, origin=(-10, -20, -291))
+    alike = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+    belongs = {keyword: series[0][keyword].value for keyword in alike}
+    series[3:] = ct_series(CT[3:, :4], origin=(-10, -20, -291), **belongs)
     write_series(series, tmp_path)
     assert refusal(tmp_path).code is Code.BAD_GEOMETRY
 

@@ -92,6 +92,20 @@ def test_a_sideways_jump_is_no_tilt() -> None:
     assert caught.value.code is Code.BAD_GEOMETRY
 
 
+@pytest.mark.parametrize("slices", [20, 400, 1000])
+def test_a_slice_that_jumps_by_a_pixel_is_seen_in_scans_of_any_length(slices: int) -> None:
+    positions = stack_at(np.arange(slices) * 3.0)
+    positions[slices // 2, 0] += min(PIXEL)
+    with pytest.raises(GeometryRefused, match="sideways"):
+        even_grid(positions, HEAD, PIXEL)
+
+
+def test_rounding_of_directions_is_no_tilt() -> None:
+    positions = stack_at(np.arange(400) * 3.0)
+    positions[:, 1] += np.arange(400) * 3.0 * 1.5e-3
+    assert even_grid(positions, HEAD, PIXEL).sampling is None
+
+
 def test_rounding_of_positions_is_no_tilt() -> None:
     positions = stack_at(np.arange(300) * 1.25)
     positions[:, :2] += np.random.default_rng(0).uniform(-0.005, 0.005, (300, 2))

@@ -147,6 +147,13 @@ def test_one_slice_beyond_belief_is_enough_and_so_is_a_negative_one(tmp_path: Pa
         assert caught.value.code is Code.SUV_SCALE_FACTOR
 
 
+@pytest.mark.parametrize(("announced", "told"), [(None, False), (5, False), (4, False), (6, True)])
+def test_slices_that_the_header_announces_are_missed(tmp_path: Path, announced: int | None, told: bool):
+    write_series(pet_series(stored(), **({} if announced is None else {"NumberOfSlices": announced})), tmp_path)
+    notices = load_pet(tmp_path).notices
+    assert [notice.code for notice in notices if notice.code == "SLICES_ABSENT"] == ["SLICES_ABSENT"] * told
+
+
 def test_a_hot_source_and_an_image_of_zeros_are_believed(tmp_path: Path):
     hot = np.zeros((5, 6, 5), np.uint16)
     write_series(pet_series(hot), tmp_path / "empty")

@@ -119,6 +119,27 @@ def test_series_time_may_lie_one_second_behind_the_first_acquisition() -> None:
     assert "FrameReferenceTime" in suv_scale(later).report.path
 
 
+@pytest.mark.parametrize(
+    ("series_time", "offset_s", "told"),
+    [
+        ("105000", None, False),
+        ("104959", None, True),
+        ("104959", 0.0, True),
+        ("104959", 601.0, False),
+        ("104959", 606.0, False),
+        ("104959", 606.5, True),
+        ("104959", 595.5, True),
+    ],
+)
+def test_a_start_long_before_the_first_acquisition_is_doubted_unless_the_slices_confirm_it(
+    series_time: str, offset_s: float | None, told: bool
+) -> None:
+    reference_ms = None if offset_s is None else (offset_s + T_AVE_S) * 1000
+    scale = suv_scale(headers(SeriesTime=series_time, FrameReferenceTime=reference_ms))
+    assert ("REFERENCE_TIME_EARLY" in codes(scale)) == told
+    assert scale.report.path.endswith("from SeriesTime")
+
+
 @pytest.mark.parametrize("day_digits", ["20241231", "20250102"])
 def test_ge_scan_date_time_without_acquisition_time_must_be_of_the_same_day(day_digits: str) -> None:
     def made(on: str) -> tuple[Dataset, ...]:

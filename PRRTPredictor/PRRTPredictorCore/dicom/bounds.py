@@ -1,7 +1,7 @@
 """Files of which no more is asked than they hold, and deflated ones that are inflated only as far as they are read.
 
 What a damaged or hostile header announces is never allocated: neither four gigabytes for one element of a small file,
-nor what a few hundred kilobytes inflate to.
+nor what a few hundred kilobytes inflate to, nor an object for each of millions of empty elements.
 """
 
 from __future__ import annotations
@@ -12,16 +12,31 @@ from typing import BinaryIO
 
 LARGEST_VALUE = 1 << 28
 """Bytes of one element's value that are still read; larger ones (raw data beside images) are passed over."""
-LARGEST_INFLATED_HEADER = 1 << 26
+LARGEST_INFLATED_HEADER = 1 << 24
 """Bytes that a deflated header may inflate to."""
+MOST_PARTS = 1 << 20
+"""Elements and items of one header, each of which becomes an object of some hundred bytes; thousands are usual."""
 LARGEST_DEFLATION = 1032
 """Deflate (RFC 1951) cannot pack more bytes than these into one."""
 
 _CHUNK = 65_536
+_MOST_READINGS = 2 * MOST_PARTS  # of an element its head, then its value
+
+
+class _Readings:
+    """Counts how often a file was read: pydicom does so at least once for every element and item."""
+
+    def __init__(self) -> None:
+        self._done = 0
+
+    def count(self) -> None:
+        self._done += 1
+        if self._done > _MOST_READINGS:
+            raise ValueError("The header has more elements than it may have.")
 
 
 class BoundedFile:
-    """An open file that reads no further than its end, however many bytes are asked for.
+    """An open file that reads no further than its end, however many bytes are asked for, and not without end.
 
     Python allocates what is asked for before it reads; pydicom asks for whatever length an element announces. There is
     no reading of all the rest, which pydicom does only to inflate it whole; see :class:`InflatedFile`.
@@ -30,9 +45,11 @@ class BoundedFile:
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
         self._size = size
+        self._readings = _Readings()
 
     def read(self, size: int) -> bytes:
         """Read up to ``size`` bytes."""
+        self._readings.count()
         return self._file.read(min(size, max(self._size - self._file.tell(), 0)))
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -54,8 +71,8 @@ class InflatedFile:
     most : int
         Inflated bytes that may be asked for.
 
-    Reading and seeking raise ValueError beyond ``most`` bytes, and zlib.error where the deflated bytes are damaged or
-    end too early.
+    Reading raises ValueError beyond ``most`` bytes or far too many elements, and zlib.error where the deflated bytes
+    are damaged or end too early.
     """
 
     def __init__(self, packed: BinaryIO, most: int) -> None:
@@ -64,9 +81,11 @@ class InflatedFile:
         self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
         self._bytes = bytearray()
         self._at = 0
+        self._readings = _Readings()
 
     def read(self, size: int) -> bytes:
         """Read up to ``size`` bytes; fewer only at the end of the data set."""
+        self._readings.count()
         self._reach(self._at + size)
         found = bytes(self._bytes[self._at : self._at + size])
         self._at += len(found)

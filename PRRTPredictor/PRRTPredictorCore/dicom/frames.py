@@ -162,7 +162,7 @@ def _rescale(place: FramePlace, modality: Modality) -> tuple[float, float]:
             where=shown(place.source.path),
             remedy="Export the original series; both are mandatory in CT and PET images.",
         )
-    if modality == "CT" and abs(intercept) > _LARGEST_HU:
+    if modality == "CT" and (slope < 0 or abs(intercept) > _LARGEST_HU):
         raise _impossible(place)
     return slope, intercept
 

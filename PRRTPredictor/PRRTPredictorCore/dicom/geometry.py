@@ -23,7 +23,8 @@ SPACINGS_MM = (1e-3, 1e3)
 _NORM_TOLERANCE = 1e-2  # of a direction's length from 1
 _RIGHT_ANGLE_TOLERANCE = 2e-3  # cosine of row and column: directions written with three decimals may make 1.7e-3
 SAME_POSITION_MM = 1e-3
-_TILT_TOLERANCE = 1e-3  # sideways mm per mm along the normal: what rounding of directions can make
+_TILT_TOLERANCE = 2e-3  # sideways mm per mm along the normal: what rounding of directions to three decimals can make
+_SMALLEST_JUMP_MM = 0.1  # what rounding of positions can make
 
 Vector = NDArray[np.float64]
 
@@ -161,14 +162,16 @@ def even_grid(
 
 
 def _refuse_shear(sideways: Vector, along: Vector, pixel_mm: float, where: str) -> None:
-    """Refuse slices whose corners drift (tilt) or jump sideways by more than a tenth of a pixel."""
-    tolerance = max(EVEN_TOLERANCE * pixel_mm, _TILT_TOLERANCE * float(along[-1] - along[0]))
+    """Refuse slices whose corners drift (tilt), or jump sideways by more than a tenth of a pixel."""
+    jump_mm = max(EVEN_TOLERANCE * pixel_mm, _SMALLEST_JUMP_MM)
     centred = sideways - sideways.mean(axis=0)
-    if np.linalg.norm(centred, axis=1).max() <= tolerance:
+    if np.linalg.norm(centred, axis=1).max() <= jump_mm:
         return
     centred_along = along - along.mean()
     drift = centred_along @ centred / (centred_along @ centred_along)
-    if np.linalg.norm(centred - np.outer(centred_along, drift), axis=1).max() <= tolerance:
+    if np.linalg.norm(centred - np.outer(centred_along, drift), axis=1).max() <= jump_mm:
+        if np.linalg.norm(drift) <= _TILT_TOLERANCE:
+            return
         degrees = float(np.degrees(np.arctan(np.linalg.norm(drift))))
         raise GeometryRefused(
             Code.GANTRY_TILT,

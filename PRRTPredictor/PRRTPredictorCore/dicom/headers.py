@@ -100,18 +100,33 @@ def files_of(source: Path | str | Sequence[Path]) -> tuple[Path, ...]:
     return found
 
 
-def _files_below(folder: Path | str) -> Iterator[str]:
+def _files_below(folder: Path) -> Iterator[str]:
     """Paths of all files in a folder, to any depth, by name; folders behind links are passed over."""
-    try:
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    except PermissionError:
-        return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files_below(entry.path)
+    listings = [_listing(folder)]
+    while listings:
+        entry = next(listings[-1], None)
+        if entry is None:
+            listings.pop()
+        elif entry.is_dir(follow_symlinks=False):
+            listings.append(_listing(entry.path))
         elif Path(entry.path).is_file() if entry.is_symlink() else entry.is_file():  # a link may lead to itself
             yield entry.path
+
+
+def _listing(folder: Path | str) -> Iterator[os.DirEntry[str]]:
+    """What lies in a folder, by name; nothing where the user may not look."""
+    try:
+        with os.scandir(folder) as listing:
+            return iter(sorted(listing, key=lambda entry: entry.name))
+    except PermissionError:
+        return iter(())
+    except OSError as error:
+        raise DicomRefused(
+            Code.PATH_MISSING,
+            f"A folder cannot be listed ({error.strerror}).",
+            where=shown(Path(folder)),
+            remedy="Check the disk or network folder that it lies on; name a folder further down.",
+        ) from error
 
 
 def shown(path: Path) -> str:

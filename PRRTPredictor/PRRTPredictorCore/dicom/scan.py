@@ -6,7 +6,7 @@ No pixel is decoded here, so that callers can judge what the headers say before 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from ..errors import Code, DicomRefused, GeometryRefused
 from ..progress import Progress, silent
 from ..records import MODALITY_NAMES, Modality
 from .decoding import PixelSource, locate_pixels
+from .examination import identifier_of
 from .flat import flat_headers
 from .geometry import is_possible_position, is_possible_spacing, orthonormal, slice_normal
 from .headers import DicomFile, files_of, open_files, shown, truncated
@@ -39,6 +40,12 @@ PET_AND_CT_CLASSES = {
 _DICOM_DIRECTORY = "1.2.840.10008.1.3.10"
 _BESIDE_IMAGES = frozenset({"ANN", "DOC", "FID", "KO", "M3D", "PLAN", "PR", "REG", "RWV", "SEG", "SR"})
 _MOST_VOXELS = 2**31  # 2048 slices of 1024 x 1024
+_MUST_AGREE: dict[str, Callable[[Dataset], str]] = {
+    "patients": lambda header: identifier_of(text(header, "PatientID")),
+    "studies": lambda header: text(header, "StudyInstanceUID"),
+    "frames of reference": lambda header: text(header, "FrameOfReferenceUID"),
+}
+"""What a series belongs to (PS3.3 section A.1.2.3), and how it is compared; a file may leave it out."""
 _ORIENTATION_TOLERANCE = 1e-3
 _SPACING_TOLERANCE = 1e-3  # relative
 
@@ -185,6 +192,14 @@ def _require_one_series(files: Sequence[DicomFile], modality: Modality, where: s
             where=where,
             remedy=f"Put the {wanted} series into a folder of its own; `prrt index` lists the series.",
         )
+    for what, told in _MUST_AGREE.items():
+        if len({told(file.header) for file in files} - {""}) > 1:
+            raise DicomRefused(
+                Code.MIXED_SERIES,
+                f"The files are of one series by their UID, but of several {what}.",
+                where=where,
+                remedy=f"Export the {wanted} series again; whatever made its files pseudonymous mixed them up.",
+            )
 
 
 def _frame_headers(file: DicomFile, pixels: PixelSource) -> tuple[Dataset, ...]:

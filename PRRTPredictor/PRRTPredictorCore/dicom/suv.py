@@ -92,7 +92,17 @@ def pet_of_stack(stack: FrameStack, scale: SuvScale) -> LoadedSeries:
 def _in_suv(stack: FrameStack, scale: SuvScale, factors: NDArray[np.float64] | None) -> LoadedSeries:
     volume, resampled = to_volume(stack, "PT", "SUVbw", factors)
     _require_possible(volume.array)
-    return replace(loaded_series(volume, stack.headers[0], scale.notices + resampled), suv=scale.report)
+    notices = scale.notices + resampled + _incomplete(stack)
+    return replace(loaded_series(volume, stack.headers[0], notices), suv=scale.report)
+
+
+def _incomplete(stack: FrameStack) -> tuple[Notice, ...]:
+    """Say where the header announces more slices than there are: gaps are refused, ends that are cut off cannot be."""
+    announced, found = number(stack.headers[0], "NumberOfSlices"), len(stack.headers)
+    if announced is None or announced <= found:
+        return ()
+    message = f"The PET's header announces {announced:.0f} slices, of which {found} are there; it may lack its ends."
+    return (Notice("SLICES_ABSENT", message),)
 
 
 def suv_scale(headers: Sequence[Dataset]) -> SuvScale:

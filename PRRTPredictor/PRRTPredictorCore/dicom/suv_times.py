@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
-from ..errors import Code
+from ..errors import Code, SuvRefused
 from ..records import Notice
 from .suv_clock import (
     LONGEST_NIGHT_S,
@@ -29,6 +29,8 @@ CLOCK_TOLERANCE_S = 1.0
 """Times are written with or without fractions of a second."""
 AGREEMENT_TOLERANCE_S = 5.0
 """Largest spread of the start times computed back from the slices; 0.1 % of SUV for Ga-68."""
+LONGEST_PREPARATION_S = 600.0
+"""A scan's start that lies longer before its first acquisition is doubted: 10 % of SUV for Ga-68."""
 LONGEST_UPTAKE_HALF_LIVES = 10.0
 
 
@@ -84,7 +86,7 @@ def start_of_scan(headers: Headers, half_life_s: float) -> Reference:
     earliest = min(acquired, default=None)
     series = _series_moment(headers)
     if series is not None and not _is_later(series, earliest):
-        return Reference(series, "SeriesTime", () if earliest else (_unverified(),))
+        return Reference(series, "SeriesTime", _doubts(headers, series, earliest, half_life_s))
     ge_scan = _ge_scan_moment(headers)
     if ge_scan is not None and not _is_later(ge_scan, earliest):
         same_day = earliest.date() if earliest else _first_day(headers, "AcquisitionDate", "SeriesDate")
@@ -137,11 +139,25 @@ def _is_later(moment: datetime, earliest: datetime | None) -> bool:
     return earliest is not None and (moment - earliest).total_seconds() > CLOCK_TOLERANCE_S
 
 
-def _unverified() -> Notice:
-    return Notice(
-        "REFERENCE_TIME_UNVERIFIED",
-        "The slices carry no acquisition time, so that it could not be checked whether SeriesTime is the scan's start.",
-    )
+def _doubts(headers: Headers, series: datetime, earliest: datetime | None, half_life_s: float) -> tuple[Notice, ...]:
+    """Say where SeriesTime may not be the scan's start."""
+    if earliest is None:
+        message = "The slices carry no acquisition time, by which SeriesTime could be checked to be the scan's start."
+        return (Notice("REFERENCE_TIME_UNVERIFIED", message),)
+    before_s = (earliest - series).total_seconds()
+    if before_s <= LONGEST_PREPARATION_S or _is_confirmed(headers, series, half_life_s):
+        return ()
+    message = f"SeriesTime, taken for the scan's start, lies {before_s / 60:.0f} minutes before the first acquisition."
+    return (Notice("REFERENCE_TIME_EARLY", message),)
+
+
+def _is_confirmed(headers: Headers, series: datetime, half_life_s: float) -> bool:
+    """Whether the slices' own offsets lead back to SeriesTime, as in the late part of a scan from injection on."""
+    try:
+        computed = _computed_back(headers, half_life_s)
+    except SuvRefused:
+        return False
+    return abs((computed - series).total_seconds()) <= AGREEMENT_TOLERANCE_S
 
 
 def _computed_back(headers: Headers, half_life_s: float) -> datetime:

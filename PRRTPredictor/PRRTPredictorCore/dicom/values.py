@@ -23,6 +23,8 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import BaseTag, Tag
 
+from .bounds import MOST_PARTS
+
 HEADER_ERRORS = (
     ValueError,
     TypeError,
@@ -43,6 +45,7 @@ HEADER_ERRORS = (
 _PLAIN_VRS = frozenset({"AS", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "SL", "SS", "TM", "UI", "UL", "US"})
 """Value representations whose bytes mean the same whatever else the header says, its character set included."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ITEM = b"\xfe\xff\x00\xe0"
 _LONGEST_KEPT = 256
 """Bytes of a value that is remembered; longer ones are none that series share, and would fill the memory."""
 
@@ -103,6 +106,8 @@ def value_of(header: Dataset, keyword: str) -> Any:
         and (element.VR or usual_vr) in _PLAIN_VRS
     ):
         value = _understood(tag, element.VR, element.value, element.is_little_endian)
+    elif _has_too_many_items(element):
+        return None
     else:
         try:
             with without_warnings():
@@ -110,6 +115,12 @@ def value_of(header: Dataset, keyword: str) -> Any:
         except HEADER_ERRORS:
             return None
     return None if value is None or value == "" else value
+
+
+def _has_too_many_items(element: Any) -> bool:
+    """Whether a sequence that was not looked into yet would become far more objects than any scanner writes."""
+    written = element.value if isinstance(element, RawDataElement) else None
+    return isinstance(written, bytes) and written.count(_ITEM) > MOST_PARTS // 2
 
 
 @cache
