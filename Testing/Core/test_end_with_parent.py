@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-SECONDS = 60.0
+SECONDS = 240.0
 
 
 @pytest.fixture

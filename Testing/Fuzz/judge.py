@@ -83,7 +83,11 @@ def judged(folder: Path, file: Path, kind: Kind) -> Verdict:
             findings.append(Finding("wrong volume", str(error)))
         except Exception as error:  # noqa: BLE001, the search is for any
             findings.append(Finding("escaped", f"{type(error).__name__}: {error} ({_place_of(error)})"))
-        findings += [Finding("warned", f"{warning.filename}:{warning.lineno}: {warning.message}") for warning in warned]
+        findings += [
+            Finding("warned", f"{warning.filename}:{warning.lineno}: {warning.message}")
+            for warning in warned
+            if warning.category is not ResourceWarning  # of whatever garbage is collected meanwhile
+        ]
     seconds, grown = time.process_time() - started, _peak_bytes() - memory
     if seconds > MOST_SECONDS:
         findings.append(Finding("slow", f"{seconds:.1f} s"))
