@@ -32,6 +32,9 @@ MODALITY_NAMES: Mapping[str, str] = {"PT": "PET", "CT": "CT"}
 LABS: tuple[str, ...] = ("ast", "alt", "ggt", "cga")
 """The four tabular inputs of the paper, in the order in which models receive them."""
 
+LARGEST_INPUT = 1e15
+"""No tabular input is larger in any unit (red cells have some 5e12 a litre), and models reckon in single precision."""
+
 INPUT_UNITS: Mapping[str, str] = MappingProxyType(
     {"ast": "U/L", "alt": "U/L", "ggt": "U/L", "cga": "µg/L", "age": "years", "ki67": "%"}
 )

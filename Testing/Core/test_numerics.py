@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from PRRTPredictorCore.models.presets import Preset
 from PRRTPredictorCore.models.pretrained import ct_encoder_for
 from PRRTPredictorCore.models.registry import MODELS
 from PRRTPredictorCore.progress import silent
+from PRRTPredictorCore.records import LARGEST_INPUT
 from PRRTPredictorCore.training.crossval import run_crossval
 from PRRTPredictorCore.training.ctfeatures import with_ct_features
 from PRRTPredictorCore.training.data import TrainingData, gather_training_data
@@ -129,7 +131,18 @@ def test_a_held_out_tabular_input_that_is_no_number_is_said(model: str, bad: flo
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
-@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+def test_patients_far_beyond_all_others_are_answered_without_a_warning() -> None:
+    tabular = DATA.tabular.copy()
+    tabular[:, 3] = 12.0  # and nobody else varies
+    tabular[DATA.rows(TEST[:2]), 3] = LARGEST_INPUT, -LARGEST_INPUT
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = fit("pet_labs", replace(DATA, tabular=tabular))
+    assert min(abs(result.predictions.logit[:2])) > 1000
+    assert sorted(result.predictions.probability[:2]) == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("bad", [*BAD.values(), 1e39], ids=[*BAD, "beyond single precision"])
 def test_labs_that_are_no_numbers_are_refused_before_a_run_begins(bad: float, tmp_path: Path) -> None:
     first, *others = COHORT.patients
     cohort = replace(COHORT, patients=(replace(first, labs=replace(first.labs, cga_ug_per_l=bad)), *others))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import Code, CohortRefused
-from ..records import LABS, Cohort
+from ..records import LABS, LARGEST_INPUT, Cohort
 from .cells import parse_number
 from .sheet import KNOWN_COLUMNS
 
@@ -26,7 +25,7 @@ def extra_columns(columns: Iterable[str]) -> tuple[str, ...]:
 
 
 def extra_values(cells: Mapping[str, str], *, dot_may_group: bool) -> Mapping[str, float]:
-    """The finite numbers in a row's extra columns; cells that are none are left out until somebody asks for them."""
+    """The possible numbers in a row's extra columns; cells that hold none are left out until somebody asks for them."""
     values = {}
     for name in extra_columns(cells):
         text = cells[name].rstrip(" %") if name == "ki67" else cells[name]
@@ -34,7 +33,7 @@ def extra_values(cells: Mapping[str, str], *, dot_may_group: bool) -> Mapping[st
             number = parse_number(text, dot_may_group=dot_may_group)
         except CohortRefused:
             continue
-        if number is not None and math.isfinite(number):
+        if number is not None and abs(number) <= LARGEST_INPUT:  # which NaN is not
             values[name] = number
     return values
 
@@ -61,7 +60,8 @@ def require_extras(cohort: Cohort, names: Sequence[str]) -> tuple[str, ...]:
             shown = ", ".join(map(str, rows[:5])) + (" …" if len(rows) > 5 else "")
             raise CohortRefused(
                 Code.COHORT_VALUE,
-                f"{len(rows)} of {len(cohort.patients)} patients have no number in column {name} (rows {shown}).",
+                f"{len(rows)} of {len(cohort.patients)} patients have no usable number in column {name} "
+                f"(rows {shown}).",
                 where=f"column {name}",
                 remedy="Fill in a number for every patient, or do without this input; nothing is filled in for you.",
             )

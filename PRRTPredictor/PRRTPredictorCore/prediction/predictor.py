@@ -17,7 +17,7 @@ from ..imaging.mapping import to_pet_geometry
 from ..imaging.preprocess import prepare_study
 from ..models.bundle import LoadedBundle, load_bundle
 from ..progress import Progress, silent
-from ..records import LABS, Labs, LoadedSeries, Modality, Notice, Prediction, PreparedStudy, Volume
+from ..records import LABS, LARGEST_INPUT, Labs, LoadedSeries, Modality, Notice, Prediction, PreparedStudy, Volume
 from .ranges import range_notices
 from .sources import ImageSource, ct_of, pet_of
 
@@ -61,7 +61,7 @@ class Patient:
         Raises
         ------
         InputRefused
-            ``LAB_MISSING`` for an input that is absent or no finite number, ``COHORT_VALUE`` for an extra that the
+            ``LAB_MISSING`` for an input that is absent or no usable number, ``COHORT_VALUE`` for an extra that the
             model does not take.
         """
         unknown = [name for name in self.extras if name not in names or name in LABS]
@@ -74,7 +74,7 @@ class Patient:
             )
         labs = dict(zip(LABS, self.labs.values(), strict=True))
         given = {**self.extras, **labs}
-        missing = [name for name in names if not np.isfinite(given.get(name, np.nan))]
+        missing = [name for name in names if not abs(given.get(name, np.nan)) <= LARGEST_INPUT]  # NaN is not
         if missing:
             raise InputRefused(
                 Code.LAB_MISSING,

@@ -19,6 +19,7 @@ from ..freetext import one_line
 from ..models.decoding import decode
 from ..records import (
     LABS,
+    LARGEST_INPUT,
     Acquisition,
     Characteristics,
     Cohort,
@@ -208,7 +209,7 @@ def _patient(entry: dict[str, Any]) -> CohortPatient:
     outcome = decode(Outcome, entry["outcome"])
     extras = {str(name): float(value) for name, value in entry["extras"].items()}
     possible = min(labs.values()) > 0 and 0 <= outcome.pfs_months <= LONGEST_MONTHS
-    if not possible or not np.isfinite([*labs.values(), *extras.values()]).all():
+    if not possible or not all(abs(value) <= LARGEST_INPUT for value in (*labs.values(), *extras.values())):
         raise ValueError("values that no cohort table may hold")
     return CohortPatient(
         code=str(entry["code"]),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Code, CohortRefused, RunFailed
-from ..records import LABS, Cohort, Image, PreparedStudy
+from ..records import LABS, LARGEST_INPUT, Cohort, Image, PreparedStudy
 from .cohortfile import RunCohort, describe_patient
 
 
@@ -116,10 +116,11 @@ def gather_training_data(
         images=images,
     )
     for code, values in zip(data.codes, data.tabular, strict=True):
-        if not np.isfinite(values).all():
+        impossible = ~(np.abs(values) <= LARGEST_INPUT)  # NaN too
+        if impossible.any():
             raise CohortRefused(
                 Code.NOT_FINITE,
-                f"{', '.join(np.array(data.feature_names)[~np.isfinite(values)])} of a patient is no number.",
+                f"{', '.join(np.array(data.feature_names)[impossible])} of a patient is no usable number.",
                 where=code,
                 remedy="Correct that row, then check the table with `prrt cohort check`.",
             )

@@ -171,6 +171,8 @@ def _fit_one(
     spec = model_spec(task.model)
     answer = FITTERS[spec.kind](task, spec, data, settings) if fit is None else _answer_of(fit, task, data, settings)
     logits, reason = _finite_or_prevalence(answer, data, task)
+    with np.errstate(over="ignore"):  # of a patient far beyond all others: the limit is right
+        probability = 1 / (1 + np.exp(-logits))
     collapsed = bool(np.std(logits) < COLLAPSE_SD)
     return FoldResult(
         task=task,
@@ -180,7 +182,7 @@ def _fit_one(
             fold=task.fold,
             codes=task.test,
             y=data.y[data.rows(task.test)],
-            probability=1 / (1 + np.exp(-logits)),
+            probability=probability,
             logit=logits,
             collapsed=collapsed,
         ),
