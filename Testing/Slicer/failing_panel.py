@@ -18,7 +18,7 @@ from PRRTPredictorCore.dicom.series import load_ct
 from PRRTPredictorCore.dicom.suv import load_pet
 from PRRTPredictorCore.records import LABS, TrainingRanges, input_units
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 240.0
 _COMES_AND_GOES = ("vtkMRMLSubjectHierarchyNode", "vtkMRMLScriptedModuleNode")
 
 

@@ -392,7 +392,7 @@ def test_without_a_main_window_errors_are_told_too(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "slicer_standin", "--no-main-window", "--settings", str(tmp_path / "settings")]
     done = subprocess.run(
         [*command, "--database", str(tmp_path / "database"), "--python-script", str(script)],
-        cwd=HERE, capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
+        cwd=HERE, capture_output=True, text=True, timeout=400, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert "reached the end" in done.stdout, done.stderr
     assert done.returncode == 0, done.stderr

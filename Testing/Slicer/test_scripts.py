@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -44,7 +45,10 @@ def run_script(name: str, home: Path, *flags: str, words: tuple[str, ...] = ()) 
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, env=environment, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert "Research use only" in done.stdout
-    assert [process for process in psutil.process_iter() if _is_marked(process, str(home))] == []
+    end = time.monotonic() + PATIENCE_S / 10
+    while left := [process for process in psutil.process_iter() if _is_marked(process, str(home))]:
+        assert time.monotonic() < end, left  # what was told to end may take a moment
+        time.sleep(0.1)
     return done.stdout
 
 

@@ -199,7 +199,7 @@ def test_python_slicer_runs_this_python(host: Host) -> None:
     launcher = shutil.which("PythonSlicer")
     assert launcher is not None
     code = "import sys; print(sys.prefix); print(sys.stdin.read()); sys.exit(7)"
-    done = subprocess.run([launcher, "-c", code], input="through", capture_output=True, text=True, timeout=60)
+    done = subprocess.run([launcher, "-c", code], input="through", capture_output=True, text=True, timeout=300)
     assert done.stdout.split() == [sys.prefix, "through"]
     assert done.returncode == 7
     assert "PythonSlicer" not in str(slicer.util.startupEnvironment()["PATH"])
@@ -417,7 +417,7 @@ def launch(folder: Path, script: str, *flags: str) -> subprocess.CompletedProces
     path.write_text(script)
     environment = os.environ | {"PYTHONPATH": str(HERE), "QT_QPA_PLATFORM": "offscreen"}
     words = [sys.executable, "-m", "slicer_standin", *flags, "--python-script", str(path), "first", "--second"]
-    return subprocess.run(words, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    return subprocess.run(words, capture_output=True, text=True, timeout=400, env=environment, check=False)
 
 
 def test_the_exit_code_is_what_the_script_says(tmp_path: Path) -> None:

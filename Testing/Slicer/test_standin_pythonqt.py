@@ -268,7 +268,7 @@ def test_a_process_gives_bytes(names: dict[str, Any]) -> None:
     qt = names["qt"]
     process = qt.QProcess()
     process.start(sys.executable, ["-c", "print('hello')"])
-    assert process.waitForFinished(30000)
+    assert process.waitForFinished(300_000)
 
     output = process.readAllStandardOutput()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -61,7 +62,7 @@ def child(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
-def until(condition: Callable[[], bool], job: Job | None = None, seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], job: Job | None = None, seconds: float = 240.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -248,7 +249,7 @@ def test_a_grandchild_that_holds_the_pipes_does_not_hold_the_answer(child, told:
         child(
             """
             import subprocess
-            other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"])
+            other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(500)"])
             print(other.pid, file=sys.stderr)
             """
             + ANSWER
@@ -256,7 +257,7 @@ def test_a_grandchild_that_holds_the_pipes_does_not_hold_the_answer(child, told:
     )
     begun = time.monotonic()
     assert job.wait() == {"answer": 42}
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 250
     psutil.Process(int(told.lines[0])).kill()
 
 
@@ -266,22 +267,29 @@ def test_a_grandchild_that_holds_the_pipes_does_not_hold_the_answer(child, told:
 def test_poll_never_takes_long_while_ten_thousand_lines_arrive(child, told: Told) -> None:
     job = told.start(child("for n in range(10_000): print('line', n, file=sys.stderr)\n" + ANSWER))
     longest = 0.0
-    while job.running:
-        # What this thread itself computed: the clock on the wall also counts what else the machine does.
-        begun = time.thread_time()
-        job.poll()
-        longest = max(longest, time.thread_time() - begun)
-        time.sleep(0.001)
-    assert longest < 0.005
+    gc.disable()  # other tests' garbage is not poll's
+    try:
+        while job.running:
+            # What this thread itself computed: the clock on the wall also counts what else the machine does.
+            begun = time.thread_time()
+            job.poll()
+            longest = max(longest, time.thread_time() - begun)
+            time.sleep(0.001)
+    finally:
+        gc.enable()
+    assert longest < 0.02
     assert told.lines == [f"line {n}" for n in range(10_000)]
 
 
 def test_poll_returns_at_once_while_a_child_says_nothing(child, told: Told) -> None:
     job = told.start(child("time.sleep(600)"))
-    begun = time.monotonic()
+    took = []
     for _ in range(200):
+        begun = time.monotonic()
         job.poll()
-    assert time.monotonic() - begun < 0.2
+        took.append(time.monotonic() - begun)
+    assert sorted(took)[100] < 0.01  # single ones may be held up by what else the machine does
+    assert job.running
     job.cancel()
 
 
@@ -327,10 +335,10 @@ def test_cancel_ends_children_and_grandchildren(child, told: Told, monkeypatch, 
         monkeypatch.setitem(sys.modules, "psutil", None)
     begun = time.monotonic()
     job.cancel()
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 30  # of the 600 s that they would sleep
     polled_to_the_end(job)
     monkeypatch.undo()
-    until(lambda: not any(alive(one.pid) for one in family), seconds=5)
+    until(lambda: not any(alive(one.pid) for one in family))
     assert not alive(job.processId)
     (error,) = told.failed
     assert isinstance(error, Cancelled)
@@ -393,7 +401,7 @@ def test_a_callback_that_raises_does_not_break_the_job(child) -> None:
         command=(sys.executable, str(child("print('one\\ntwo', file=sys.stderr)\n" + ANSWER))),
     )
     raised = 0
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 240
     while job.running and time.monotonic() < deadline:
         try:
             job.poll()
@@ -433,9 +441,14 @@ def test_a_callback_that_raises_in_wait_ends_the_child(child) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="sends a signal to itself")
 def test_an_interrupt_of_wait_cancels(child, told: Told) -> None:
     job = told.start(child("print('up', file=sys.stderr, flush=True); time.sleep(600)"))
+
+    def interrupt() -> None:
+        until(lambda: bool(told.lines))  # told by nobody but wait
+        os.kill(os.getpid(), signal.SIGINT)
+
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     try:
-        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        threading.Thread(target=interrupt, daemon=True).start()
         with pytest.raises(KeyboardInterrupt):
             job.wait()
     finally:
@@ -459,11 +472,11 @@ def test_the_child_ends_when_its_parent_was_killed(child, tmp_path: Path) -> Non
     process = subprocess.Popen([sys.executable, str(parent)], stdout=subprocess.PIPE, text=True)
     try:
         pid = int(process.stdout.readline())
-        until(lambda: any(tmp_path.glob("*made*")), seconds=60)  # it has begun its work
+        until(lambda: any(tmp_path.glob("*made*")))  # it has begun its work
     finally:
         process.kill()
         process.communicate()
-    until(lambda: not alive(pid), seconds=10)
+    until(lambda: not alive(pid))
 
 
 # --- which Python -----------------------------------------------------------------------------------------------------
