@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from PRRTPredictorCore.disk import aside, remove
 from PRRTPredictorCore.errors import Code, DicomRefused, InputRefused, RunFailed
+from PRRTPredictorCore.files import replacing
 from PRRTPredictorCore.records import Volume
 from PRRTPredictorLib.Views import LOWER_ROW, UPPER_ROW, fitViews, layRow, nodesOf, placeRow, setLayout
 from PRRTPredictorLib.Volumes import addVolumeNode, mrml, rasFromLps, volumeFromNode
@@ -262,15 +264,21 @@ def _addToHierarchy(scene: Any, nodes: SceneNodes, name: str) -> None:
 
 def _save(scene: Any, path: Path) -> None:
     """Write the bundle in a folder of its own beside the target (its name becomes the scene's), then rename."""
+    folder = aside(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".scene-", dir=path.parent) as folder:
-            bundle = Path(folder) / path.name
+        with replacing(path) as temporary:
+            folder.mkdir(mode=0o700)
+            bundle = folder / path.name
             if not scene.WriteToMRB(str(bundle)) or not bundle.is_file():
-                raise _notWritten(path, "Slicer could not save the scene")
-            bundle.replace(path)
-    except OSError as error:
-        raise _notWritten(path, error.strerror or type(error).__name__) from error
+                raise RunFailed(
+                    Code.OUTPUT,
+                    "The scene cannot be written.",
+                    where=path.name,
+                    remedy="Choose a folder that you may write to and that has free space.",
+                )
+            bundle.replace(temporary)
+    finally:
+        remove(folder)
 
 
 def _load(scene: Any, path: Path) -> bool:
@@ -287,12 +295,3 @@ def _load(scene: Any, path: Path) -> bool:
         scene.SetURL(str(scenes[0]))
         # Not Connect(): that would clear the scene first, and with it the colour nodes that the file refers to.
         return bool(scene.Import())
-
-
-def _notWritten(path: Path, reason: str) -> RunFailed:
-    return RunFailed(
-        Code.OUTPUT,
-        f"The scene cannot be written ({reason}).",
-        where=path.name,
-        remedy="Choose a folder that you may write to and that has free space.",
-    )

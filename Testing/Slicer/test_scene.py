@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from scene_phantom import HOT, VIEWS, brightest_pixel_lps, plane_position, study
 
+from PRRTPredictorCore import disk, files
 from PRRTPredictorCore.errors import Code, PRRTError
 from PRRTPredictorCore.records import Volume
 from PRRTPredictorLib import Scene
@@ -103,7 +105,21 @@ def test_synthetic_is_said_and_nothing_else(saved: Path, content: Scene.SceneCon
     text = scene_text(saved)
     assert 'name="SYNTHETIC PRRTPredictor study"' in text
     assert str(saved.parent) not in text
-    assert ".scene-" not in text
+    assert ".partial-" not in text
+
+
+def test_a_scene_is_forced_to_the_disk_and_takes_the_place_of_what_a_killed_export_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = disk.aside(tmp_path / "study.mrb").name.replace(f"-{os.getpid()}-", "-999999999-")  # nobody's number
+    (tmp_path / left).mkdir()
+    (tmp_path / left / "study.mrb").write_bytes(b"half")
+    flushed: list[int] = []
+    monkeypatch.setattr(files, "_flush_to_disk", lambda path: flushed.append(path.stat().st_size))
+    pet, ct, _ = study()
+    Scene.writeScene(tmp_path / "study.mrb", pet, ct)
+    assert [path.name for path in tmp_path.iterdir()] == ["study.mrb"]
+    assert flushed == [(tmp_path / "study.mrb").stat().st_size]
 
 
 def test_one_folder_holds_the_study(content: Scene.SceneContent) -> None:
