@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import tracemalloc
 import warnings
@@ -31,7 +32,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from PRRTPredictorCore.dicom import bounds, compressed, headers, index_facts, scan, values
+from PRRTPredictorCore.dicom import bounds, compressed, decoding, headers, index_facts, scan, values
 from PRRTPredictorCore.dicom.bounds import BoundedFile, InflatedFile
 from PRRTPredictorCore.dicom.codestreams import declared_shape, is_whole
 from PRRTPredictorCore.dicom.flat import frame_count
@@ -346,6 +347,21 @@ def test_a_codestream_larger_than_announced_meets_no_decoder(
     assert error.code is Code.UNREADABLE_PIXELS
     assert "another size" in error.message
     assert error.where == "0001.dcm"
+
+
+def test_a_file_far_larger_than_its_compressed_image_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hole of terabytes takes no room on the disk."""
+    monkeypatch.setattr(decoding, "LARGEST_VALUE", 1 << 20)
+    folder = encoded(tmp_path, "JPEG 2000")
+    file = sorted(folder.rglob("*.dcm"))[2]
+    os.truncate(file, 1 << 20)
+    assert load_ct(folder).volume.shape == CT.shape
+    os.truncate(file, 4 << 20)
+    with at_most(3):
+        error = refused(folder)
+    assert (error.code, error.where) == (Code.UNREADABLE_PIXELS, file.name)
 
 
 @pytest.mark.parametrize("name", ENCODERS)

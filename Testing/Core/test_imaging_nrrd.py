@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -102,6 +104,20 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
             read_nrrd(tmp_path / f"{name}.nrrd")
         assert caught.value.exit_code == 3, name
         assert caught.value.remedy
+
+
+def test_no_more_of_a_file_is_read_than_its_voxels_can_need(tmp_path: Path) -> None:
+    path = tmp_path / "map.nrrd"
+    write_nrrd(path, volume())
+    read_nrrd(path)
+    os.truncate(path, 32 << 20)
+    tracemalloc.start()
+    try:
+        read_nrrd(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 << 20
 
 
 @pytest.mark.parametrize("left_over", [0, 5], ids=["whole pieces", "a rest"])

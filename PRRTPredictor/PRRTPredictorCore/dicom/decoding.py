@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
-from .bounds import LARGEST_DEFLATION, InflatedFile
+from .bounds import LARGEST_DEFLATION, LARGEST_VALUE, InflatedFile
 from .compressed import can_decode, compressed_frames
 from .flat import frame_count
 from .headers import DicomFile, shown, truncated
@@ -30,6 +30,7 @@ __all__ = ["PixelSource", "can_decode", "locate_pixels", "refuse_announced_frame
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _LARGEST_SIDE = 8192  # rows or columns; scanners write up to 2048
 _LARGEST_COMPRESSION = 5000  # an empty 512 x 512 slice in JPEG 2000 reaches about 4000
+_LARGEST_EXPANSION = 2  # noise is not compressed, nor made much larger; other elements may follow
 _FRAGMENT_BYTES = 8  # the tag and length of the item that every compressed frame needs
 _PADDING_BYTES = 128  # some writers fill the pixel data up
 
@@ -156,6 +157,8 @@ def _check_compression(source: PixelSource, stored_bytes: int) -> None:
         or source.frames * _FRAGMENT_BYTES > stored_bytes
     ):
         raise truncated(source.path, "The compressed pixel data are too short for the announced image size.")
+    if stored_bytes > _LARGEST_EXPANSION * source.frame_bytes * source.frames + LARGEST_VALUE:
+        raise unreadable(source.path, "The file holds far more bytes than its compressed images can need.")
 
 
 def _extended_offsets(header: Dataset) -> tuple[bytes, bytes] | None:
