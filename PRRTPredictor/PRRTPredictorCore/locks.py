@@ -25,6 +25,9 @@ _NAMING_S = 0.5
 _MOST_BEGINNINGS = 1000
 """Each means that another process removed the file meanwhile."""
 
+_OPENING = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+"""A link is not followed: in a folder from somebody else it could name any file, which would be emptied."""
+
 _LOCKED_BYTE = 1 << 30
 """On Windows a locked byte cannot be read: one far behind the holder's number."""
 
@@ -75,7 +78,7 @@ def _taken(path: Path, deadline: float) -> int:
     for _ in range(_MOST_BEGINNINGS):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+            handle = os.open(path, _OPENING, 0o666)
         except (FileNotFoundError, FileExistsError):  # the folder was removed meanwhile, even while it was made
             if os.path.lexists(path.parent) and not path.parent.is_dir():
                 raise

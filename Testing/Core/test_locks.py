@@ -209,6 +209,22 @@ def test_an_encoder_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGTERM ends without a word there")
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="links are followed on Windows")
+@pytest.mark.parametrize("there", [True, False], ids=["a file", "nothing yet"])
+def test_a_lock_that_is_a_link_empties_no_file_and_makes_none(there: bool, tmp_path: Path) -> None:
+    """As in a run folder from somebody who wishes harm."""
+    mine, run = tmp_path / "thesis.txt", tmp_path / "run"
+    if there:
+        mine.write_text("years of work", encoding="utf-8")
+    run.mkdir()
+    for name, lock in ((LOCK_NAME, run_lock), (RESULTS_LOCK_NAME, results_lock)):
+        (run / name).symlink_to(mine)
+        with pytest.raises(RunFailed) as failure, lock(run):
+            pass
+        assert failure.value.code is Code.OUTPUT
+    assert [path.read_text(encoding="utf-8") for path in tmp_path.glob("*.txt")] == ["years of work"] * there
+
+
 def test_a_holder_that_was_asked_to_end_leaves_a_free_lock(tmp_path: Path) -> None:
     with holder(tmp_path / "lock") as process:
         process.send_signal(signal.SIGTERM)
