@@ -161,9 +161,15 @@ def write_together(folder: Path, files: Mapping[str, bytes], gone: Collection[st
 
     Raises
     ------
+    InputRefused
+        ``OUTPUT`` when a folder within is a link.
     RunFailed
         ``OUTPUT`` when the disk is full or the folder read-only; older files stay as they were then.
     """
+    folders = {(folder / name).parent for name in (*files, *gone)}
+    if links := sorted(one.name for one in folders - {folder} if one.is_symlink()):
+        # In a folder from somebody else, files would be written and removed wherever such a link leads.
+        raise _no_target(f"{links[0]} is a link to somewhere else.", folder, "Remove the link.")
     waiting_room = aside(folder / "files")
     name = ""
     try:
@@ -177,7 +183,7 @@ def write_together(folder: Path, files: Mapping[str, bytes], gone: Collection[st
             (folder / name).unlink(missing_ok=True)
         for name in files:
             (waiting_room / name).replace(folder / name)
-        for changed in {(folder / name).parent for name in (*files, *gone)}:
+        for changed in folders:
             flush_folder(changed)
     except OSError as error:
         raise cannot_write(folder / name, error) from error

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from PRRTPredictorCore import disk, files
 from PRRTPredictorCore.disk import PARTIAL, REPLACED, aside, remove_leftovers
-from PRRTPredictorCore.errors import Code, RunFailed
+from PRRTPredictorCore.errors import Code, InputRefused, RunFailed
 from PRRTPredictorCore.files import published_folder, replacing, write_bytes, write_together
 
 NOBODY = 999_999_999
@@ -289,6 +289,21 @@ def test_whatever_fails_leaves_the_old_or_the_new_file(
             assert step != "none"
     assert (folder / "file").read_bytes() == (b"new" if step in ("none", "flush_folder") else b"old")
     assert names(folder) == ["file"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+def test_files_that_are_written_together_go_through_no_link(tmp_path: Path) -> None:
+    """A run from somebody else could name files of an earlier report, which go, and lead to the user's own."""
+    mine, run = tmp_path / "pictures", tmp_path / "run"
+    for folder in (mine, run):
+        folder.mkdir()
+    (mine / "holiday.png").write_bytes(b"mine")
+    (run / "figures").symlink_to(mine)
+    with pytest.raises(InputRefused) as refusal:
+        write_together(run, {"figures/roc.png": b"new", "report.html": b"new"}, gone=["figures/holiday.png"])
+    assert refusal.value.code is Code.OUTPUT
+    assert names(mine) == ["holiday.png"]
+    assert names(run) == ["figures"]
 
 
 def test_what_a_new_report_has_no_room_for_goes_before_the_new_one_is_there(
