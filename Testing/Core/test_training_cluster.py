@@ -33,7 +33,7 @@ from PRRTPredictorCore.training import cluster as cluster_room  # noqa: E402
 from PRRTPredictorCore.training import cluster_connection as connection_room  # noqa: E402
 from PRRTPredictorCore.training.cluster import cluster_workers  # noqa: E402
 
-SECONDS = 60.0
+SECONDS = 240.0
 COHORT, IMAGES = tiny_cohort()
 ENDLESS = replace(TINY, epochs=10**6, patience=10**6, recalibrate=False)
 HERE = Path(__file__).parent
@@ -94,8 +94,11 @@ def cluster(tmp_path: Path) -> Iterator[DaskCluster]:
     folder = tmp_path / "cluster"
     folder.mkdir()
     made = DaskCluster(folder)
-    yield made
-    made.end()
+    try:
+        wait_until(lambda: len(made.fits()) == 2)  # before a test shortens how long they are waited for
+        yield made
+    finally:
+        made.end()
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +138,7 @@ def test_a_worker_dies_in_the_middle_and_metrics_are_the_same_to_the_byte(
 
     def kill_one() -> None:
         victim = cluster.workers[0]
-        wait_until(lambda: (run / "folds" / "pet").exists() and cluster.fits()[victim.pid] == 1)
+        wait_until(lambda: (run / "folds" / "pet").exists() and cluster.fits().get(victim.pid) == 1)
         victim.kill()
         killed.append((victim.pid, len(list(run.glob("folds/*/*/done.json")))))
 
@@ -147,7 +150,7 @@ def test_a_worker_dies_in_the_middle_and_metrics_are_the_same_to_the_byte(
         killer.join()
     assert main(["train", "cohort/cohort.csv", "--out", "local_run", *wanted, "--jobs", "1"]) == 0
     assert len(killed) == 1
-    assert 0 < killed[0][1] < 7
+    assert 0 < killed[0][1] < 8
     assert cluster.workers[0].poll() is not None
     for name in ("metrics.json", "significance.json", "splits.json", "cohort.json"):
         assert (run / name).read_bytes() == (tmp_path / "local_run" / name).read_bytes()
@@ -278,7 +281,7 @@ def test_without_workers_the_run_ends_and_goes_on_without_a_cluster(
 def test_a_lost_scheduler_is_one_clear_error(
     tmp_path: Path, cluster: DaskCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_room, "CONNECT_SECONDS", 3.0)  # also how long it is hoped to come back
+    monkeypatch.setattr(connection_room, "CONNECT_SECONDS", 6.0)  # also how long it is hoped to come back
 
     def kill(stage: str, done: int, total: int, message: str = "") -> None:
         if stage == "train" and done == 1:
@@ -295,7 +298,7 @@ def test_a_lost_scheduler_is_one_clear_error(
 def test_a_scheduler_that_is_lost_before_the_first_fit_is_the_same_error(
     tmp_path: Path, cluster: DaskCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_room, "CONNECT_SECONDS", 3.0)
+    monkeypatch.setattr(connection_room, "CONNECT_SECONDS", 6.0)
     with cluster_workers(cluster.address) as workers:
         cluster.scheduler.kill()
         cluster.scheduler.wait()
@@ -309,7 +312,6 @@ def test_a_scheduler_that_is_lost_before_the_first_fit_is_the_same_error(
 def test_a_worker_that_hangs_does_not_hang_the_run(
     tmp_path: Path, cluster: DaskCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wait_until(lambda: len(cluster.fits()) == 2)
     monkeypatch.setattr(cluster_room, "ANSWER_SECONDS", 1.0)
     os.kill(cluster.workers[0].pid, signal.SIGSTOP)
     with pytest.raises(InputRefused) as refusal, cluster_workers(cluster.address):
@@ -424,11 +426,11 @@ def test_the_address_of_a_worker_is_refused(lasting_cluster: DaskCluster) -> Non
     with pytest.raises(InputRefused) as refusal, cluster_workers(address):
         pass
     assert refusal.value.code is Code.CLUSTER_UNREACHABLE
-    assert "IO loop" not in {thread.name for thread in set(threading.enumerate()) - running}
+    wait_until(lambda: "IO loop" not in {thread.name for thread in set(threading.enumerate()) - running})
 
 
 def test_a_scheduler_without_workers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_room, "CONNECT_SECONDS", 2.0)
+    monkeypatch.setattr(connection_room, "CONNECT_SECONDS", 6.0)
     lonely = DaskCluster(tmp_path, workers=0)
     try:
         with pytest.raises(InputRefused) as refusal, cluster_workers(lonely.address):
