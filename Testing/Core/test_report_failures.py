@@ -22,6 +22,7 @@ from report_blocks import Entry, give_chapters
 from report_runs import made_run
 
 from PRRTPredictorCore.cli import main
+from PRRTPredictorCore.disk import this_machine
 from PRRTPredictorCore.errors import Code, ModelRefused, RunFailed
 from PRRTPredictorCore.files import PARTIAL, write_together
 from PRRTPredictorCore.freetext import LONGEST, one_line
@@ -404,8 +405,8 @@ def test_stopping_while_files_are_written_leaves_none_aside(tmp_path: Path, monk
 def test_what_a_killed_report_left_is_removed_by_the_next(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    left = run / f"{PARTIAL}{gone.pid}-1234abcd-files" / "figures"
-    other = run / f"{PARTIAL}{os.getppid()}-1234abcd-metrics.json"  # of a process that is still there
+    left = run / f"{PARTIAL}{this_machine()}-{gone.pid}-1234abcd-files" / "figures"
+    other = run / f"{PARTIAL}{this_machine()}-{os.getppid()}-1234abcd-metrics.json"  # of a process that is still there
     left.mkdir(parents=True)
     other.touch()
     give_chapters(monkeypatch, words("Here."))
