@@ -263,12 +263,16 @@ def _addToHierarchy(scene: Any, nodes: SceneNodes, name: str) -> None:
 
 
 def _save(scene: Any, path: Path) -> None:
-    """Write the bundle in a folder of its own beside the target (its name becomes the scene's), then rename."""
+    """Write the bundle in a folder of its own beside the target, then rename.
+
+    Slicer names everything within a bundle after the file: what the user calls it, perhaps after the patient, would
+    stay inside when he renames it before he gives it away.
+    """
     folder = aside(path)
     try:
         with replacing(path) as temporary:
             folder.mkdir(mode=0o700)
-            bundle = folder / path.name
+            bundle = folder / "study.mrb"
             if not scene.WriteToMRB(str(bundle)) or not bundle.is_file():
                 raise RunFailed(
                     Code.OUTPUT,

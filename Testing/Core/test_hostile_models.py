@@ -306,6 +306,26 @@ def test_weights_that_are_no_numbers_are_refused(network: Path, value: float) ->
     refused(network, Code.WEIGHTS_MISMATCH, "no numbers")
 
 
+@pytest.mark.parametrize("value", [0.0, float("nan")], ids=["weights", "weights that are no numbers"])
+def test_names_that_a_model_makes_up_do_not_flood_the_refusal(network: Path, value: float) -> None:
+    name = "\x1b[2J" + "x" * 1_000_000
+    altered(network, MEMBER, lambda tensors: tensors.update({name: torch.full((1,), value)}))
+    torch.save({name: torch.zeros(1)}, network / "weights.pt")
+    with pytest.raises(ModelRefused):
+        read_checkpoint(network / "weights.pt")
+    with pytest.raises(ModelRefused) as told:
+        load_bundle(network, device="cpu")
+    assert len(str(told.value)) < 1000
+    assert "\x1b" not in str(told.value)
+
+
+def test_fields_that_a_model_makes_up_do_not_flood_the_refusal(network: Path) -> None:
+    edit_metadata(network, lambda block: block["preset"].update({"x" * 1_000_000: 1}))
+    with pytest.raises(ModelRefused) as told:
+        load_bundle(network, device="cpu")
+    assert len(str(told.value)) < 1000
+
+
 def test_weights_of_another_shape_or_type_are_refused(network: Path) -> None:
     name = "network.output.1.weight"
     altered(network, MEMBER, lambda tensors: tensors.update({name: tensors[name].repeat(1, 2)}))

@@ -108,6 +108,13 @@ def test_synthetic_is_said_and_nothing_else(saved: Path, content: Scene.SceneCon
     assert ".partial-" not in text
 
 
+def test_what_the_user_calls_the_file_does_not_stay_inside(tmp_path: Path) -> None:
+    pet, ct, _ = study()
+    Scene.writeScene(tmp_path / "MUSTER.mrb", pet, ct)
+    with zipfile.ZipFile(tmp_path / "MUSTER.mrb") as bundle:
+        assert not any("MUSTER" in name or b"MUSTER" in bundle.read(name) for name in bundle.namelist())
+
+
 def test_a_scene_is_forced_to_the_disk_and_takes_the_place_of_what_a_killed_export_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

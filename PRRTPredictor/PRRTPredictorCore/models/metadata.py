@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import Code, ModelRefused
-from ..freetext import printable
+from ..freetext import one_line, printable
 from ..imaging.preprocess import PreprocessConfig
 from ..records import LABS, RESEARCH_USE_NOTICE, TrainingRanges, input_units
 from .bounds import refuse_absurd_preparation, refuse_absurd_preset
@@ -165,11 +165,11 @@ def read_metadata(content: Any) -> BundleMetadata:
         model_spec(metadata.model)
         _require_possible(metadata)
     except (TypeError, ValueError) as error:
-        raise _mismatch(f"The model's metadata cannot be understood: {printable(str(error))}.") from error
+        raise _mismatch(f"The model's metadata cannot be understood: {one_line(str(error))}.") from error
     if metadata.preprocess.digest() != metadata.preprocess_digest:
         raise _mismatch(
             "The model was trained on images that another version of PRRTPredictor prepared "
-            f"(PRRTPredictor {printable(metadata.version)}; this is {__version__})."
+            f"(PRRTPredictor {one_line(metadata.version)}; this is {__version__})."
         )
     return metadata
 

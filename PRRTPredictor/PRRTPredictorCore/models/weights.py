@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
@@ -55,9 +55,16 @@ def unpack_tensors(content: bytes, where: str) -> dict[str, Tensor]:
     """
     try:
         tensors: dict[str, Tensor] = load(content)
+        _refuse_odd_names(tensors)
     except (SafetensorError, LookupError, ValueError, TypeError, RuntimeError, OverflowError) as error:
         raise _unreadable(where) from error
     return tensors
+
+
+def _refuse_odd_names(names: Iterable[object]) -> None:
+    """Refuse, as a ValueError, names that no network of torch has: a refusal tells them to whoever reads it."""
+    if not all(isinstance(name, str) and len(name) <= 200 and name.isascii() and name.isprintable() for name in names):
+        raise ValueError("names of no tensors")
 
 
 def unpack_facts(content: bytes, where: str) -> dict[str, str]:
@@ -119,12 +126,14 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a damaged file torch says things that help nobody
             content = torch.load(path, map_location="cpu", weights_only=True)
+        inner = content.get("model") if isinstance(content, Mapping) else None
+        state: Mapping[str, Tensor] = inner if isinstance(inner, Mapping) else content
+        _refuse_odd_names(state)
     except _DAMAGE as error:
         raise _unreadable(path.name) from error
-    state = content["model"] if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping) else content
     if not isinstance(state, Mapping) or not all(_is_plain(tensor) for tensor in state.values()):
         raise _unreadable(path.name)
-    return {str(name): tensor for name, tensor in state.items()}
+    return dict(state)
 
 
 _DAMAGE = (

@@ -9,8 +9,8 @@ from typing import Any
 
 from .chapter import Cell, Numbers, Table
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How cells begin that spreadsheets compute instead of showing (OWASP, CSV injection)."""
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+"""How cells begin that spreadsheets compute instead of showing, the wide ones in East Asia (OWASP, CSV injection)."""
 
 
 def csv_bytes(numbers: Numbers) -> bytes:
