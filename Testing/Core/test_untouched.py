@@ -47,7 +47,7 @@ def in_database(folder: Path, series: Sequence[Path]) -> list[str]:
 def inputs(private_folders: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made patients, some of whom the table names by the series of a database."""
     folder = tmp_path_factory.mktemp("hospital") / "inputs"
-    assert main(["synth", "--out", str(folder), "--patients", "8", "--seed", "3", "--jobs", "1"]) == 0
+    assert main(["synth", "--out", str(folder), "--patients", "9", "--seed", "3", "--jobs", "1"]) == 0
     table = folder / "cohort.csv"
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -66,7 +66,7 @@ def commands(inputs: Path, out: Path) -> list[list[str]]:
     table, patient = str(inputs / "cohort.csv"), sorted((inputs / "dicom").iterdir())[-1]
     run, model = str(out / "run"), str(out / "model")
     images = ["--pet", str(patient / "pet"), "--ct", str(patient / "ct")]
-    quick = ["--models", "rf_labs", "--preset", "quick", "--repeats", "1", "--jobs", "2"]
+    quick = ["--models", "rf_labs", "--preset", "quick", "--repeats", "1", "--jobs", "1"]
     return [
         ["index", str(inputs / "dicom")],
         ["index", str(inputs / "ctkDICOM.sql")],

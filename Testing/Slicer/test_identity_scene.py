@@ -10,13 +10,31 @@ from typing import Any
 
 import pytest
 from failing_panel import answer, predicted, press_load
-from trained_run import made_cohort, private_folders
+from trained_run import made_cohort, private_environment, private_folders
 
+from PRRTPredictorCore.cohort.table import read_cohort
+from PRRTPredictorCore.errors import CohortRefused
 from PRRTPredictorCore.records import LABS
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 MODEL = "pet_ct_labs"
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every line that a child process writes to stderr."""
+    from PRRTPredictorLib.Worker import Job
+
+    heard: list[str] = []
+    take = Job._take
+
+    def listening(job: Job, line: str) -> None:
+        heard.append(line)
+        take(job, line)
+
+    monkeypatch.setattr(Job, "_take", listening)
+    return heard
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +55,7 @@ def test_what_leaves_slicer_names_no_patient(
     private_places: None,
     canaries: Any,
     models: Callable[[str], Path],
+    lines: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -44,18 +63,7 @@ def test_what_leaves_slicer_names_no_patient(
 ) -> None:
     from DICOMLib import DICOMUtils
 
-    from PRRTPredictorLib.Worker import Job
-
     caplog.set_level(logging.DEBUG)
-    lines: list[str] = []
-
-    take = Job._take
-
-    def listening(job: Job, line: str) -> None:
-        lines.append(line)
-        take(job, line)
-
-    monkeypatch.setattr(Job, "_take", listening)
     pet, _ct = canaries.study()
     DICOMUtils.importDicom(str(pet.parent), panel.database)
     press_load(panel)
@@ -92,3 +100,44 @@ def test_what_leaves_slicer_names_no_patient(
     assert canaries.found_in(names.encode()) == set()
     shown = (panel.ui.studyStatusLabel, panel.ui.predictionResultLabel, panel.ui.predictionWarningsLabel)
     assert canaries.found_in("\n".join(label.text for label in shown).encode()) == set()
+
+
+def test_what_training_leaves_and_logs_names_no_patient(
+    host: Any,
+    canaries: Any,
+    lines: list[str],
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Check, train and pack, and a refusal that names a file to the user; a report's lines are Core's own test's."""
+    from PRRTPredictorLib.Messages import showError
+    from PRRTPredictorLib.TrainingLogic import TrainingLogic, TrainingPlan
+
+    caplog.set_level(logging.DEBUG)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in private_environment(tmp_path_factory).items():
+            patch.setenv(name, value)
+        patch.setenv("OMP_NUM_THREADS", "1")
+        plan = TrainingPlan(canaries.cohort, tmp_path / "run", ("rf_labs",), "quick", repeats=1, device="cpu", jobs=1)
+        logic = TrainingLogic()
+        assert len(logic.checkCohort(plan.cohort).cohort.patients) == 12
+        assert logic.train(plan).synthetic
+        logic.packModel(plan.run, "rf_labs", tmp_path / "model").wait()
+        broken = tmp_path / "CANARY.csv"
+        broken.write_bytes(canaries.cohort.read_bytes())  # its folders are elsewhere
+        with pytest.raises(CohortRefused) as refused:
+            read_cohort(broken)
+    said = "\n".join(capfd.readouterr())
+    showError(refused.value)
+    assert "CANARY" in host.dialogs.errors[0].text, "the user is told which file it is"
+    host.dialogs.clear()
+
+    assert canaries.found_below(plan.run, tmp_path / "model") == {}
+    stages = ("check", "prepare", "train", "fit")
+    assert [stage for stage in stages if not any(f'"{stage}"' in line for line in lines)] == []
+    assert canaries.found_in("\n".join(lines).encode()) == set()
+    assert canaries.found_in(said.encode()) == set()
+    assert refused.value.code.value in caplog.text
+    assert canaries.found_in(caplog.text.encode()) == set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from filelock import FileLock
 
 from PRRTPredictorLib.TrainingLogic import TrainingLogic, TrainingPlan
 from PRRTPredictorLib.Worker import Job
+
+sys.path.append(str(Path(__file__).parents[1] / "Core"))
+from private_key import with_key
 
 MODEL = "pet_ct_labs"
 
@@ -37,7 +41,11 @@ def private_folders(factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def private_environment(factory: pytest.TempPathFactory) -> dict[str, str]:
     """A study key and a cache of the tests' own, for a child process."""
-    return {f"PRRT_{kind}_DIR": str(_shared(factory) / kind.lower()) for kind in ("CONFIG", "CACHE")}
+    shared = _shared(factory)
+    with _once(shared / "config") as made:
+        if not made:
+            with_key(shared / "config")
+    return {"PRRT_CONFIG_DIR": str(shared / "config"), "PRRT_CACHE_DIR": str(shared / "cache")}
 
 
 def made_cohort(factory: pytest.TempPathFactory) -> Path:
