@@ -122,6 +122,7 @@ def test_series_time_may_lie_one_second_behind_the_first_acquisition() -> None:
 @pytest.mark.parametrize(
     ("series_time", "offset_s", "told"),
     [
+        ("105500", None, False),
         ("105000", None, False),
         ("104959", None, True),
         ("104959", 0.0, True),
@@ -138,6 +139,11 @@ def test_a_start_long_before_the_first_acquisition_is_doubted_unless_the_slices_
     scale = suv_scale(headers(SeriesTime=series_time, FrameReferenceTime=reference_ms))
     assert ("REFERENCE_TIME_EARLY" in codes(scale)) == told
     assert scale.report.path.endswith("from SeriesTime")
+
+
+def test_how_long_before_the_first_acquisition_is_told_in_minutes() -> None:
+    notices = {notice.code: notice.message for notice in suv_scale(headers(SeriesTime="100910")).notices}
+    assert "lies 51 minutes before" in notices["REFERENCE_TIME_EARLY"]
 
 
 @pytest.mark.parametrize("day_digits", ["20241231", "20250102"])
