@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 
+from lock import normalised
+
 PRODUCT, PRODUCT_EXTRAS = "prrtpredictor", ("slicer",)
 
 PERMISSIVE = frozenset(
@@ -145,11 +147,6 @@ def needed_packages() -> set[str]:
             if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
                 open_ends += [(requirement.name, further) for further in ("", *requirement.extras)]
     return needed
-
-
-def normalised(name: str) -> str:
-    """A package's name as indexes compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def survey() -> list[Found]:

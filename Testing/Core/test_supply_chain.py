@@ -26,7 +26,7 @@ def script(name: str) -> Any:
     return module
 
 
-licences, lock, audit = script("licences"), script("lock"), script("audit")
+lock, licences, audit = (script(name) for name in ("lock", "licences", "audit"))  # the first is used by the others
 LOCKED = lock.read_lock(lock.LOCK.read_text(encoding="utf-8"))
 
 
