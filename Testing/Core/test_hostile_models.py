@@ -306,6 +306,9 @@ def test_weights_that_are_no_numbers_are_refused(network: Path, value: float) ->
     refused(network, Code.WEIGHTS_MISMATCH, "no numbers")
 
 
+CURVE = {"label": "all", "months": [0.0, 5.0], "survival": [1.0, 0.5], "patients": 2}
+
+
 @pytest.mark.parametrize("value", [0.0, float("nan")], ids=["weights", "weights that are no numbers"])
 def test_names_that_a_model_makes_up_do_not_flood_the_refusal(network: Path, value: float) -> None:
     name = "\x1b[2J" + "x" * 1_000_000
@@ -317,6 +320,26 @@ def test_names_that_a_model_makes_up_do_not_flood_the_refusal(network: Path, val
         load_bundle(network, device="cpu")
     assert len(str(told.value)) < 1000
     assert "\x1b" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda block: block.update(patients=10**9),
+        lambda block: block.update(survival=[CURVE] * 1000),
+        lambda block: block.update(survival=[{**CURVE, "months": [-1.0, 5.0]}]),
+        lambda block: block.update(survival=[{**CURVE, "months": [0.0, 1e300]}]),
+        lambda block: block.update(survival=[{**CURVE, "patients": -5}]),
+        lambda block: block.update(survival=[{**CURVE, "months": [0.0] * 999, "survival": [1.0] * 999}]),
+        lambda block: block.update(survival=[{**CURVE, "label": "x" * 10_000}]),
+        lambda block: block.update(version="x" * 10_000),
+    ],
+)
+def test_a_card_that_nobody_could_draw_is_refused(network: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    edit_metadata(network, change)
+    refused(network, Code.MODEL_MISMATCH, "metadata cannot be understood")
+    with pytest.raises(ModelRefused):
+        read_card(network)
 
 
 def test_fields_that_a_model_makes_up_do_not_flood_the_refusal(network: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .. import __version__
+from ..cohort.outcome import LONGEST_MONTHS
 from ..errors import Code, ModelRefused
 from ..freetext import one_line, printable
 from ..imaging.preprocess import PreprocessConfig
@@ -23,6 +24,7 @@ BLOCK = "prrt_predictor"
 MONAI_SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20220324.json"
 )
+_MOST_PATIENTS, _MOST_CURVES, _LONGEST_TEXT = 100_000, 16, 1000
 LONG_PFS = "progression-free survival of more than one year after the first PRRT cycle"
 
 
@@ -196,8 +198,16 @@ def _require_possible(metadata: BundleMetadata) -> None:
         shares += [metadata.performance.auroc, *metadata.performance.auroc_ci95]
     if not all(0 <= share <= 1 for share in shares) or not 0 <= metadata.long_pfs <= metadata.patients:
         raise ValueError("a share outside of 0 to 1")
-    if any(len(curve.months) != len(curve.survival) for curve in metadata.survival):
-        raise ValueError("a survival curve of another length than its months")
+    if metadata.patients > _MOST_PATIENTS or len(metadata.survival) > _MOST_CURVES:
+        raise ValueError("more patients or survival curves than any model has")
+    for curve in metadata.survival:
+        if len(curve.months) != len(curve.survival) or not len(curve.months) - 1 <= curve.patients <= metadata.patients:
+            raise ValueError("a survival curve of other patients than the model's")
+        if any(not 0 <= month <= LONGEST_MONTHS for month in curve.months):
+            raise ValueError("a survival curve of impossible months")
+    texts = (metadata.version, metadata.created_utc, metadata.encoder_source, metadata.data_sha256, metadata.run_sha256)
+    if any(len(text) > _LONGEST_TEXT for text in (*texts, *names, *(curve.label for curve in metadata.survival))):
+        raise ValueError("a text longer than any model's")
 
 
 def model_card(metadata: BundleMetadata, members: int) -> str:
