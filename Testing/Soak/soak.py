@@ -127,7 +127,8 @@ def draw(samples: Sequence[Sample], judged: Verdict, path: Path) -> None:
     ax.set(xlim=(0, len(samples)), ylim=(0, 1.25 * resident.max()), xlabel="Predictions in one process", ylabel="MB")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(loc="lower right", frameon=False)
-    ax.set_title(f"Memory is {'flat' if judged.flat else 'GROWING'}: made patients, PET, CT and labs", loc="left")
+    grows = "is flat" if judged.flat else "GROWS"
+    ax.set_title(f"SYNTHETIC patients, research use only\nMemory {grows} while PET, CT and labs are read", loc="left")
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
