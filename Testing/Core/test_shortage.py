@@ -158,7 +158,13 @@ def test_memory_that_ends_in_the_middle_of_a_fit_is_typed() -> None:
             print(failure)
         print(len(list(fit_folds([task("rf_labs")], DATA, FitSettings(TINY, seed=3)))), "fitted afterwards")
     """
-    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=300)
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # each thread's stack counts
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert ended.stdout.startswith("OUT_OF_MEMORY: The memory does not suffice. Remedy: "), ended.stderr
     assert ended.stdout.endswith("1 fitted afterwards\n")
 
