@@ -3,5 +3,5 @@
 Never a guess where the header proves nothing, never a write.
 """
 
-READING_VERSION = 2
+READING_VERSION = 3
 """Raised whenever the same files give other voxels, another place, or are judged otherwise; caches look at it."""
