@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from contextlib import suppress
 from copy import deepcopy
 from io import BytesIO
@@ -135,6 +136,21 @@ def test_values_against_the_rules_reach_neither_warnings_nor_the_log(
     assert [str(warning.message) for warning in recwarn if "MUSTER" in str(warning.message)] == []
     logging.getLogger("pydicom").warning("as before")
     assert "as before" in caplog.text, "what other modules read is logged as ever"
+
+
+def test_blocks_of_two_threads_that_overlap_are_silent_to_the_last_and_leave_the_filters_alone() -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        before = list(warnings.filters)
+        first, second = without_warnings(), without_warnings()
+        first.__enter__()
+        second.__enter__()  # as another thread does meanwhile
+        first.__exit__(None, None, None)
+        warnings.warn("MUSTER^MAX", UserWarning, stacklevel=1)
+        second.__exit__(None, None, None)
+        assert warnings.filters == before
+        warnings.warn("as before", UserWarning, stacklevel=1)
+    assert [str(warning.message) for warning in told] == ["as before"]
 
 
 def test_equal_bytes_are_interpreted_once_and_headers_stay_as_written(tmp_path: Path) -> None:

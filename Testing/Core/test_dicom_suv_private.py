@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from suv_headers import each, headers, refusal
 
 from PRRTPredictorCore.dicom.suv_private import (
@@ -53,6 +55,15 @@ def test_a_maker_may_reserve_any_block(block: int, other: str) -> None:
     header.add_new((0x7053, block), "LO", "Philips PET Private Group")
     header.add_new((0x7053, (block << 8) + 0x09), "UN", b"0.5 ")
     assert private_number(header, PHILIPS_ACTIVITY_FACTOR) == 0.5
+
+
+def test_a_damaged_value_is_told_to_nobody(recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture) -> None:
+    written = b"\x1b_MUSTER^MAX"  # an escape sequence of no character set
+    tags = (Tag(0x70530010), Tag(0x70531009))
+    header = Dataset({tag: RawDataElement(tag, "LO", len(written), written, 0, False, True) for tag in tags})
+    private_text(header, PHILIPS_ACTIVITY_FACTOR)
+    assert [str(warning.message) for warning in recwarn if warning.category is not ResourceWarning] == []
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("beside", [0x000F, 0x0100])

@@ -8,7 +8,7 @@ from functools import cache
 
 from pydicom.dataset import Dataset
 
-from .values import HEADER_ERRORS
+from .values import HEADER_ERRORS, without_warnings
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,12 @@ def private_text(header: Dataset, private: PrivateElement) -> str:
     De-identification and research tools often drop the creator and keep the value, hence the look at the usual block.
     """
     try:
-        block = _block(header, private)
-        if block is None:
-            return ""
-        element = header.get((private.group, (block << 8) + private.element))
-        value = None if element is None else element.value
+        with without_warnings():
+            block = _block(header, private)
+            if block is None:
+                return ""
+            element = header.get((private.group, (block << 8) + private.element))
+            value = None if element is None else element.value
     except HEADER_ERRORS:
         return ""
     if isinstance(value, bytes):

@@ -51,16 +51,31 @@ _LONGEST_KEPT = 256
 
 
 class _Silence(logging.Filter):
-    """Passes what pydicom logs, but for the time of a block; its threads and blocks within it are silent as well."""
+    """Keeps warnings, and what pydicom logs, back in all threads, from the first block's start to the last one's end.
+
+    Blocks of several threads overlap. Were each to put back the filters that it had found, a thread would speak within
+    another's block, and the last of them could leave the whole process silent.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._blocks = 0
         self._lock = threading.Lock()
+        self._before = warnings.catch_warnings()
 
-    def change(self, by: int) -> None:
+    def begin(self) -> None:
         with self._lock:
-            self._blocks += by
+            if not self._blocks:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.simplefilter("ignore")
+            self._blocks += 1
+
+    def end(self) -> None:
+        with self._lock:
+            self._blocks -= 1
+            if not self._blocks:
+                self._before.__exit__(None, None, None)
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not self._blocks
@@ -77,13 +92,11 @@ def without_warnings() -> Iterator[None]:
 
     They repeat the value, which may be a name, to whoever reads them. pydicom also logs them, and Slicer keeps a log.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        _silence.change(1)
-        try:
-            yield
-        finally:
-            _silence.change(-1)
+    _silence.begin()
+    try:
+        yield
+    finally:
+        _silence.end()
 
 
 def value_of(header: Dataset, keyword: str) -> Any:
