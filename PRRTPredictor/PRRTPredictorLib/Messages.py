@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from PRRTPredictorCore.errors import Cancelled, Code, PRRTError, RunFailed
+from PRRTPredictorCore.freetext import printable
 
 _SHOWN_MILLISECONDS = 5000
 
@@ -34,23 +36,24 @@ def showError(error: PRRTError) -> None:
     if isinstance(error, Cancelled):
         slicer.util.showStatusMessage(error.message, _SHOWN_MILLISECONDS)
     else:
-        _dialog(unmarked(describe(error)))
+        _dialog(describe(error))
 
 
 def _dialog(text: str, details: str = "") -> None:
     """What slicer.util.errorDisplay shows; that one also writes the text, which may name a patient's file, to the log.
 
-    Without a window, and in Slicer's testing mode, nobody would close a dialog: there is none then.
+    Without a window it is said on the terminal; in Slicer's testing mode, nobody would close a dialog.
     """
-    if slicer.app.testingEnabled() or slicer.util.mainWindow() is None:
-        return
-    slicer.util.messageBox(
-        text,
-        windowTitle=_("PRRT Predictor"),
-        icon=qt.QMessageBox.Critical,
-        standardButtons=qt.QMessageBox.Ok,
-        **({"detailedText": details} if details else {}),
-    )
+    if slicer.util.mainWindow() is None:
+        print(printable(text), file=sys.stderr, flush=True)
+    elif not slicer.app.testingEnabled():
+        slicer.util.messageBox(
+            unmarked(text),
+            windowTitle=_("PRRT Predictor"),
+            icon=qt.QMessageBox.Critical,
+            standardButtons=qt.QMessageBox.Ok,
+            **({"detailedText": details} if details else {}),
+        )
 
 
 def unmarked(text: str) -> str:

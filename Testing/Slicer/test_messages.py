@@ -55,7 +55,7 @@ def test_a_typed_error_is_shown_and_the_slot_ends(messages: Any, said: list) -> 
 
 @pytest.mark.parametrize("nobody", ["testing", "no window"])
 def test_there_is_no_dialog_where_nobody_could_close_it(
-    messages: Any, said: list, caplog, monkeypatch: pytest.MonkeyPatch, nobody: str
+    messages: Any, said: list, caplog, capsys, monkeypatch: pytest.MonkeyPatch, nobody: str
 ) -> None:
     if nobody == "testing":
         monkeypatch.setattr(sys.modules["slicer"].app, "testingEnabled", lambda: True)
@@ -67,6 +67,7 @@ def test_there_is_no_dialog_where_nobody_could_close_it(
     assert said == []
     assert "NO_CT" in caplog.text
     assert "MUSTER" not in caplog.text
+    assert ("There is no CT." in capsys.readouterr().err) == (nobody != "testing")
 
 
 def test_who_cancelled_gets_no_dialog(messages: Any, said: list) -> None:
