@@ -29,8 +29,8 @@ class _Repetition:
 class _RepeatingReader:
     """Reads a patient's DICOM files anew for every repetition, as if each were another patient.
 
-    A file of the repetition's own, last among the series' files, gives it a content key of its own; one PET voxel is
-    altered by the repetition's number, since the same images under two codes are refused.
+    A file of the repetition's own, last among the series' files, gives it a content key of its own. One PET voxel is
+    altered by the repetition's number, and nobody is named, since two rows of one patient are refused.
     """
 
     def files(self, source: _Repetition) -> tuple[Path, ...]:
@@ -40,16 +40,18 @@ class _RepeatingReader:
 
     def load_pet(self, files: tuple[Path, ...]) -> LoadedSeries:
         from PRRTPredictorCore.dicom.suv import load_pet
+        from PRRTPredictorCore.records import Person
 
         series = load_pet(files[:-1])
         array = series.volume.array.copy()
         array[tuple(n // 2 for n in array.shape)] += float(files[-1].stem)
-        return replace(series, volume=replace(series.volume, array=array))
+        return replace(series, volume=replace(series.volume, array=array), person=Person())
 
     def load_ct(self, files: tuple[Path, ...]) -> LoadedSeries:
         from PRRTPredictorCore.dicom.series import load_ct
+        from PRRTPredictorCore.records import Person
 
-        return load_ct(files[:-1])
+        return replace(load_ct(files[:-1]), person=Person())
 
 
 def prepare_repeated(bench: Workplace, own: Sequence[CohortPatient], patients: int) -> Callable[[], float]:
