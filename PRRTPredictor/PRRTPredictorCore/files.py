@@ -98,7 +98,7 @@ def _no_target(message: str, path: Path, remedy: str) -> InputRefused:
 
 
 @contextmanager
-def replacing(path: Path, *, flush: bool = True) -> Iterator[Path]:
+def replacing(path: Path, *, flush: bool = True, sweep: bool = True) -> Iterator[Path]:
     """Give a temporary path beside ``path`` and rename it to ``path`` when the block ends well.
 
     The temporary name keeps the suffix of ``path`` (writers choose the format by it). When the block raises, nothing is
@@ -108,6 +108,9 @@ def replacing(path: Path, *, flush: bool = True) -> Iterator[Path]:
     ----------
     flush : bool
         Force the file to the disk before the rename. Only what can be made again without loss may do without.
+    sweep : bool
+        Remove what killed processes left of this file, for which the whole folder is listed. Folders of many files do
+        without, and are swept once, by whoever fills them.
 
     Raises
     ------
@@ -117,7 +120,8 @@ def replacing(path: Path, *, flush: bool = True) -> Iterator[Path]:
     temporary = aside(path)
     try:
         make_folders(path.parent)
-        remove_leftovers(path.parent, path.name)
+        if sweep:
+            remove_leftovers(path.parent, path.name)
         temporary.touch(exist_ok=False)
         yield temporary
         if flush:
@@ -131,9 +135,9 @@ def replacing(path: Path, *, flush: bool = True) -> Iterator[Path]:
         remove(temporary)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, *, sweep: bool = True) -> None:
     """Write ``content`` to ``path``, whole or not at all; see :func:`replacing`."""
-    with replacing(path) as temporary:
+    with replacing(path, sweep=sweep) as temporary:
         temporary.write_bytes(content)
 
 

@@ -113,8 +113,8 @@ def _by_pydicom(source: PixelSource, stored: bytes) -> Iterator[NDArray[Any]]:
         samples_per_pixel=1,
         photometric_interpretation="MONOCHROME2",
         bits_allocated=source.bits_allocated,
-        # RLE packs the pixels as they would lie in the file, High Bit included; pydicom would take the lowest bits.
-        bits_stored=source.bits_allocated if source.transfer_syntax == RLELossless else source.bits_stored,
+        # Of RLE, which keeps the High Bit, pydicom would take the lowest bits.
+        bits_stored=source.bits_allocated if source.keeps_high_bit else source.bits_stored,
         pixel_representation=int(source.signed),
         pixel_keyword="PixelData",
     ):

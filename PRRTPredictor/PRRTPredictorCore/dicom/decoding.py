@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from .bounds import LARGEST_DEFLATION, LARGEST_VALUE, InflatedFile
 from .compressed import can_decode, compressed_frames
@@ -211,9 +211,7 @@ def _stored_bits(frame: NDArray[Any], source: PixelSource) -> NDArray[Any]:
     """Remove what older files keep in the bits above High Bit (overlays), extending the sign."""
     native = frame if frame.dtype.isnative else frame.astype(frame.dtype.newbyteorder("="))
     allocated = native.dtype.itemsize * 8
-    # Codestreams hold the stored bits alone, RLE all that are allocated.
-    whole = source.offset is not None or source.transfer_syntax == RLELossless
-    high_bit = source.high_bit if whole else source.bits_stored - 1
+    high_bit = source.high_bit if source.keeps_high_bit else source.bits_stored - 1
     if source.bits_stored >= allocated:
         return native
     return (native << (allocated - 1 - high_bit)) >> (allocated - source.bits_stored)

@@ -12,6 +12,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    RLELossless,
 )
 
 from ..errors import Code, DicomRefused
@@ -72,6 +73,11 @@ class PixelSource:
     def frame_bytes(self) -> int:
         """Decoded bytes of one frame."""
         return self.rows * self.columns * self.bits_allocated // 8
+
+    @property
+    def keeps_high_bit(self) -> bool:
+        """Whether all allocated bits are stored; codestreams hold the stored ones alone, wherever High Bit was."""
+        return self.offset is not None or self.transfer_syntax == RLELossless
 
     @property
     def can_share_time(self) -> bool:

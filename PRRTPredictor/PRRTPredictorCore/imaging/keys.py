@@ -49,7 +49,7 @@ def series_hash(files: Sequence[Path], folder: Path) -> str:
             f"A file of the series cannot be read ({error.strerror or type(error).__name__}).",
             remedy="Check that the folder is still there and that you may read it.",
         ) from error
-    write_bytes(memo, total.encode("ascii"))
+    write_bytes(memo, total.encode("ascii"), sweep=False)
     return total
 
 

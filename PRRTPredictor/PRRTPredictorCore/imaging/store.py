@@ -29,7 +29,7 @@ def write_entry(folder: Path, key: str, study: PreparedStudy, subject: Subject |
         ``OUTPUT``: the cache cannot be written.
     """
     voxels_path, sidecar_path = _paths(folder, key)
-    with replacing(voxels_path) as temporary, temporary.open("wb") as stream:
+    with replacing(voxels_path, sweep=False) as temporary, temporary.open("wb") as stream:
         np.save(stream, np.stack([study.pet, study.ct]).astype(np.float32, copy=False), allow_pickle=False)
     sidecar = Sidecar(
         file_hash(voxels_path),
@@ -39,7 +39,7 @@ def write_entry(folder: Path, key: str, study: PreparedStudy, subject: Subject |
         study.notices,
         subject or Subject(),
     )
-    write_bytes(sidecar_path, to_sidecar(sidecar, key))
+    write_bytes(sidecar_path, to_sidecar(sidecar, key), sweep=False)
     return sidecar
 
 
